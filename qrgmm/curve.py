@@ -1,0 +1,509 @@
+r"""Quantile curves: many laws of sales at once, and everything that can be computed from them exactly.
+
+A row of a `QuantileCurve` is one law: atoms on its knots :math:`q_1 \le \dots \le q_K` and mass spread evenly between
+neighbouring knots. Two arrays shared by all rows say how much: the probability `below` each knot and `up_to` it.
+Algorithm 1 of QRGMM makes such a law out of fitted quantiles, and the empirical law of draws is one, too. Distribution
+function, quantiles, mean, CRPS and lower partial moments are finite sums over the knots; nothing here is simulated
+unless `sample` is called. Chapters 1 and 4 derive the formulas.
+"""
+
+import math
+
+import numpy as np
+
+from qrgmm.quantile_regression import check_levels
+
+# Draws are made in blocks that stay in the processor's cache; the stream of random numbers does not depend on it.
+BLOCK = 16_384
+
+
+def quantile_levels(n, m=None):
+    r"""Return the grid :math:`\tau_j = j/m`, :math:`j = 1, \dots, m - 1`.
+
+    Parameters
+    ----------
+    n : int
+        Number of rows that the quantile model is fitted to.
+    m : int, optional
+        Number of equal steps from 0 to 1; by default the rule of thumb :math:`m = \sqrt n`, rounded, at least 2.
+
+    Returns
+    -------
+    array of shape (m - 1,)
+
+    Raises
+    ------
+    ValueError
+        If `n` is below 1 or `m` below 2.
+
+    Notes
+    -----
+    Algorithm 1 and section 4.3 of the SCF paper; chapters 4 and 5.
+
+    Examples
+    --------
+    >>> quantile_levels(16)
+    array([0.25, 0.5 , 0.75])
+    >>> len(quantile_levels(8000))
+    88
+    """
+    if not n >= 1:
+        raise ValueError(f"n must be at least 1, got {n}")
+    m = max(2, round(math.sqrt(n))) if m is None else m
+    if not (m >= 2 and m == int(m)):
+        raise ValueError(f"m must be a whole number of at least 2, got {m}")
+    return np.arange(1, int(m)) / int(m)
+
+
+def crossing_rate(values):
+    """Return the share of neighbouring quantiles, over all rows, that stand in the wrong order.
+
+    Parameters
+    ----------
+    values : array of shape (n_rows, n_levels)
+        Quantiles as a model predicted them.
+
+    Returns
+    -------
+    float
+        In [0, 1]; chapter 3 shows where crossings come from.
+
+    Examples
+    --------
+    >>> crossing_rate([[1.0, 3.0, 2.0]])
+    0.5
+    """
+    steps = np.diff(np.asarray(values, dtype=float))
+    return float((steps < 0).mean()) if steps.size else 0.0
+
+
+class QuantileCurve:
+    r"""`n_rows` laws of sales, each a piecewise linear quantile function on common levels.
+
+    Between two levels the quantile function is linear; below the first and above the last level it is constant, which
+    leaves two atoms, of mass :math:`\tau_1` and :math:`1 - \tau_{K}` (Algorithm 1 of QRGMM, chapter 4).
+
+    Parameters
+    ----------
+    levels : array of shape (n_levels,)
+        Strictly increasing, in (0, 1).
+    values : array of shape (n_rows, n_levels) or (n_levels,)
+        The quantiles at these levels, in units sold (or whatever `y` was measured in).
+    crossing : {"sort", "raise"}
+        What to do with a row whose quantiles cross: sort it (the rearrangement of Chernozhukov, Fernandez-Val and
+        Galichon, 2010, which changes no draw's law), or raise a ValueError.
+
+    Attributes
+    ----------
+    levels : array of shape (n_levels,)
+    values : array of shape (n_rows, n_levels)
+        The knots, non-decreasing along each row.
+    below, up_to : array of shape (n_levels,)
+        :math:`P(Y < q_j)` and :math:`P(Y \le q_j)` where the knots of a row are distinct.
+
+    Raises
+    ------
+    ValueError
+        If shapes do not match, values are not finite, levels are unsorted or outside (0, 1), or rows cross and
+        `crossing` is "raise".
+
+    Notes
+    -----
+    Points and levels may be given as a number, as an array that all rows share, (n_points,), or one row of points
+    for each row of the curve, (n_rows, n_points). Results always have shape (n_rows, n_points).
+
+    Examples
+    --------
+    >>> curve = QuantileCurve([0.25, 0.5, 0.75], [[10.0, 20.0, 40.0]])
+    >>> curve.ppf([0.1, 0.5, 0.625])
+    array([[10., 20., 30.]])
+    >>> curve.cdf(30.0)
+    array([[0.625]])
+    >>> curve.mean()
+    array([23.75])
+    """
+
+    def __init__(self, levels, values, crossing="sort"):
+        levels = np.array(levels, dtype=float)
+        check_levels(levels)
+        values = _rows("values", values)
+        if values.shape[1] != len(levels):
+            raise ValueError(f"values must have {len(levels)} columns, one per level, got {values.shape[1]}")
+        if crossing not in ("sort", "raise"):
+            raise ValueError(f"crossing must be 'sort' or 'raise', got {crossing!r}")
+        if crossing == "raise" and crossing_rate(values) > 0:
+            crossed = int((np.diff(values) < 0).any(axis=1).sum())
+            raise ValueError(f"values must not decrease along a row, but quantiles cross in {crossed} rows")
+        below, up_to = levels.copy(), levels.copy()
+        below[0], up_to[-1] = 0.0, 1.0
+        self._set_law(levels, np.sort(values, axis=1), below, up_to)
+
+    @classmethod
+    def from_draws(cls, draws):
+        r"""Return the empirical law of draws, exactly: an atom of mass 1/n_draws on each.
+
+        Parameters
+        ----------
+        draws : array of shape (n_rows, n_draws) or (n_draws,)
+
+        Returns
+        -------
+        QuantileCurve
+            With the sorted draws as `values` and the mid-ranks :math:`(i - 1/2)/n` as `levels`.
+
+        Examples
+        --------
+        >>> QuantileCurve.from_draws([3.0, 1.0, 2.0, 2.0]).cdf([0.5, 2.0, 9.0])
+        array([[0.  , 0.75, 1.  ]])
+        """
+        values = np.sort(_rows("draws", draws), axis=1)
+        n = values.shape[1]
+        curve = cls.__new__(cls)
+        curve._set_law((np.arange(n) + 0.5) / n, values, np.arange(n) / n, np.arange(1, n + 1) / n)
+        return curve
+
+    def _set_law(self, levels, values, below, up_to):
+        for array in (levels, values, below, up_to):
+            array.setflags(write=False)
+        self.levels, self.values = levels, values
+        self.below, self.up_to = below, up_to
+
+    def __len__(self):
+        return len(self.values)
+
+    def __getitem__(self, rows):
+        """Return the curve of some rows: an index, a slice, a list or a mask."""
+        curve = type(self).__new__(type(self))
+        curve._set_law(self.levels, np.atleast_2d(self.values[rows]), self.below, self.up_to)
+        return curve
+
+    def __repr__(self):
+        return f"QuantileCurve(n_rows={len(self)}, n_levels={len(self.levels)})"
+
+    def ppf(self, u):
+        r"""Return the quantiles :math:`Q(u) = \inf\{y : F(y) \ge u\}`.
+
+        Parameters
+        ----------
+        u : float or array of shape (n_points,) or (n_rows, n_points)
+            In [0, 1].
+
+        Returns
+        -------
+        array of shape (n_rows, n_points), in units sold
+        """
+        return self._quantile(u, "left")
+
+    def upper_quantile(self, u):
+        r"""Return :math:`\sup\{y : P(Y < y) \le u\}`, which differs from `ppf` only where the law has a gap.
+
+        Parameters
+        ----------
+        u : float or array of shape (n_points,) or (n_rows, n_points)
+            In [0, 1].
+
+        Returns
+        -------
+        array of shape (n_rows, n_points), in units sold
+
+        Examples
+        --------
+        >>> law = QuantileCurve.from_draws([1.0, 2.0])
+        >>> law.ppf(0.5), law.upper_quantile(0.5)
+        (array([[1.]]), array([[2.]]))
+        """
+        return self._quantile(u, "right")
+
+    def _quantile(self, u, side):
+        u = self._points("u", u)
+        if (u < 0).any() or (u > 1).any():
+            raise ValueError(f"u must lie in [0, 1], got {u.min():g} to {u.max():g}")
+        knot = np.searchsorted(self.up_to, u, side=side).clip(max=len(self.levels) - 1)
+        left = np.maximum(knot - 1, 0)
+        # Measured back from the upper knot, so that Q(tau_j) is q_j to the last bit.
+        short = (self.below[knot] - u).clip(0)
+        spread = self.below[knot] - self.up_to[left]
+        share = np.divide(short, spread, out=np.zeros_like(short), where=(short > 0) & (knot > 0))
+        knot, left = np.broadcast_to(knot, self._shape(u)), np.broadcast_to(left, self._shape(u))
+        upper = np.take_along_axis(self.values, knot, axis=1)
+        return upper - share * (upper - np.take_along_axis(self.values, left, axis=1))
+
+    def cdf(self, y):
+        r"""Return the distribution function :math:`F(y) = P(Y \le y)`.
+
+        Parameters
+        ----------
+        y : float or array of shape (n_points,) or (n_rows, n_points)
+            In units sold. For one point per row pass ``y[:, None]``.
+
+        Returns
+        -------
+        array of shape (n_rows, n_points)
+        """
+        return self._moment(self._points("y", y), 0, "right")
+
+    def lower_partial_moment(self, y, order=1):
+        r"""Return :math:`E[((y - Y)^+)^k]`; for order 0, :math:`P(Y < y)`.
+
+        All risk measures of chapter 1 are made of these. Between two knots the moment of order :math:`k` is a
+        polynomial with non-negative coefficients, so that no cancellation occurs:
+
+        .. math:: M_k(q_j + d) = \sum_{i=0}^{k} \binom{k}{i} d^i M_{k-i}(q_j) + \frac{s_j}{k + 1}\,\frac{d^{k+1}}{h_j}
+
+        with :math:`M_0(q_j) = P(Y \le q_j)`, :math:`h_j` the distance to the next knot and :math:`s_j` the mass on it.
+
+        Parameters
+        ----------
+        y : float or array of shape (n_points,) or (n_rows, n_points)
+            In units sold.
+        order : float
+            At least 0. Whole orders use the recursion above, others a sum over all knots for every point.
+
+        Returns
+        -------
+        array of shape (n_rows, n_points), in units sold to the power of `order`
+
+        Examples
+        --------
+        >>> uniform = QuantileCurve([0.001, 0.999], [0.0, 1.0])
+        >>> uniform.lower_partial_moment([0.5], order=1).round(3)
+        array([[0.125]])
+        """
+        y = self._points("y", y)
+        if not (np.isscalar(order) and np.isfinite(order) and order >= 0):
+            raise ValueError(f"order must be a finite number of at least 0, got {order!r}")
+        if order == int(order):
+            return self._moment(y, int(order), "left")
+        return self._fractional_moment(y, order)
+
+    def pdf(self, y):
+        """Return the density just above `y`, atoms left out.
+
+        Parameters
+        ----------
+        y : float or array of shape (n_points,) or (n_rows, n_points)
+            In units sold.
+
+        Returns
+        -------
+        array of shape (n_rows, n_points), per unit sold
+
+        Examples
+        --------
+        >>> QuantileCurve([0.25, 0.75], [10.0, 20.0]).pdf([5.0, 10.0, 20.0])
+        array([[0.  , 0.05, 0.  ]])
+        """
+        y = self._points("y", y)
+        knot = self._last_knot(y, "right")
+        width = np.append(np.diff(self.values), np.ones((len(self), 1)), axis=1)
+        width = np.take_along_axis(width, knot.clip(min=0), axis=1)
+        spread = np.append(self.masses()[1], 0.0)[knot]
+        return np.divide(spread, width, out=np.zeros(knot.shape), where=(knot >= 0) & (width > 0))
+
+    def distorted_shortfall(self, y, distortion):
+        r"""Return :math:`\int_{-\infty}^y g(F(z))\, dz`; for :math:`g(u) = u` this is :math:`E[(y - Y)^+]`.
+
+        Between two knots :math:`F` is linear, so only the mean of :math:`g` between two probabilities is needed. It is
+        taken by Gauss-Legendre quadrature with 16 points, which is exact for polynomials up to degree 31.
+
+        Parameters
+        ----------
+        y : float or array of shape (n_points,) or (n_rows, n_points)
+            In units sold.
+        distortion : callable
+            :math:`g`, vectorised on [0, 1].
+
+        Returns
+        -------
+        array of shape (n_rows, n_points), in units sold
+        """
+        y = self._points("y", y)
+        nodes, weights = np.polynomial.legendre.leggauss(16)
+        share, weight = (nodes + 1) / 2, weights / 2
+
+        def mean_distortion(low, high):
+            return distortion(low[..., None] + (high - low)[..., None] * share) @ weight
+
+        steps = np.diff(self.values) * mean_distortion(self.up_to[:-1], self.below[1:])
+        at_knot = np.concatenate([np.zeros((len(self), 1)), np.cumsum(steps, axis=1)], axis=1)
+        knot = self._last_knot(y, "left")
+        before, knot = knot < 0, knot.clip(min=0)
+        rest = y - np.take_along_axis(self.values, knot, axis=1)
+        height = mean_distortion(self.up_to[knot], np.maximum(self._moment(y, 0, "left"), self.up_to[knot]))
+        return np.where(before, 0.0, np.take_along_axis(at_knot, knot, axis=1) + rest * height)
+
+    def masses(self):
+        """Return the mass of the atom on each knot, (n_levels,), and the mass between knots, (n_levels - 1,)."""
+        return self.up_to - self.below, self.below[1:] - self.up_to[:-1]
+
+    def mean(self):
+        """Return the mean of each row, (n_rows,), in units sold."""
+        atoms, spread = self.masses()
+        middle = (self.values[:, 1:] + self.values[:, :-1]) / 2
+        return self.values @ atoms + middle @ spread
+
+    def std(self):
+        """Return the standard deviation of each row, (n_rows,), in units sold."""
+        atoms, spread = self.masses()
+        centred = self.values - self.mean()[:, None]
+        a, b = centred[:, :-1], centred[:, 1:]
+        return np.sqrt(centred**2 @ atoms + (a * a + a * b + b * b) / 3 @ spread)
+
+    def crps(self, y):
+        r"""Return the continuous ranked probability score of one observation per row.
+
+        .. math:: \mathrm{CRPS}(F, y) = \int (F(z) - 1\{y \le z\})^2 dz = E|Y - y| - \int F(z)(1 - F(z))\, dz
+
+        Parameters
+        ----------
+        y : array of shape (n_rows,)
+            What was observed, in units sold.
+
+        Returns
+        -------
+        array of shape (n_rows,), in units sold; smaller is better
+
+        Notes
+        -----
+        Gneiting and Raftery (2007); chapter 4.
+
+        Examples
+        --------
+        >>> QuantileCurve.from_draws([[1.0, 3.0]]).crps([2.0])
+        array([0.5])
+        """
+        y = np.atleast_1d(np.asarray(y, dtype=float))
+        if y.shape != (len(self),):
+            raise ValueError(f"y must have shape ({len(self)},), one observation per row, got {y.shape}")
+        below = self.lower_partial_moment(y[:, None])[:, 0]
+        distance = 2 * below + self.mean() - y
+        a, b = self.up_to[:-1], self.below[1:]
+        disagreement = (a + b) / 2 - (a * a + a * b + b * b) / 3
+        return distance - np.diff(self.values) @ disagreement
+
+    def sample(self, n_draws, rng=None):
+        """Return independent draws from every row (the online stage of Algorithm 1).
+
+        Parameters
+        ----------
+        n_draws : int
+        rng : numpy.random.Generator, int or None
+            One uniform number is used per draw, row by row.
+
+        Returns
+        -------
+        array of shape (n_rows, n_draws), in units sold
+
+        Examples
+        --------
+        >>> QuantileCurve([0.5], [7.0]).sample(3, rng=0)
+        array([[7., 7., 7.]])
+        """
+        if not (np.isscalar(n_draws) and n_draws >= 1 and n_draws == int(n_draws)):
+            raise ValueError(f"n_draws must be a whole number of at least 1, got {n_draws!r}")
+        rng, n_draws = np.random.default_rng(rng), int(n_draws)
+        draws = np.empty((len(self), n_draws))
+        quantile = self._blockwise_quantile()
+        n_rows = max(1, BLOCK // n_draws)
+        for i in range(0, len(self), n_rows):
+            for k in range(0, n_draws, BLOCK):
+                block = draws[i : i + n_rows, k : k + BLOCK]
+                quantile(slice(i, i + n_rows), rng.random(block.shape), block)
+        return draws
+
+    def _blockwise_quantile(self):
+        """Return a function that turns uniforms into draws; on an even grid without any search."""
+        m = len(self.levels) + 1
+        if not np.array_equal(self.levels, np.arange(1, m) / m):
+            return lambda rows, u, out: np.copyto(out, self[rows].ppf(u))
+        step = np.diff(self.values, prepend=self.values[:, :1], append=self.values[:, -1:])
+        start = np.concatenate([self.values[:, :1], self.values], axis=1) - np.arange(m) * step
+
+        def quantile(rows, u, out):
+            # In the j-th of m equal cells Q(u) = start_j + (m u) step_j.
+            u *= m
+            cell = u.astype(np.intp)
+            if len(u) > 1:
+                cell += m * np.arange(len(u))[:, None]
+            np.take(step[rows], cell, out=out, mode="clip")
+            out *= u
+            out += np.take(start[rows], cell, out=u, mode="clip")
+
+        return quantile
+
+    def _moment(self, y, order, side):
+        """Lower partial moment of a whole order; for order 0, `side` says whether an atom at y counts."""
+        knot = self._last_knot(y, side)
+        before = knot < 0
+        knot = knot.clip(min=0)
+        flat = knot + len(self.levels) * np.arange(len(self))[:, None]
+        distance = y - self.values.ravel().take(flat)
+        at_knot = self._moments_at_knots(order)
+        width = np.append(np.diff(self.values), np.ones((len(self), 1)), axis=1)
+        spread = np.append(self.below[1:] - self.up_to[:-1], 0.0)
+        width = width.ravel().take(flat)
+        share = np.divide(distance, width, out=np.zeros_like(distance), where=width > 0)
+        if order == 0:
+            ceiling = np.append(self.below[1:], 1.0)[knot]  # rounding must not lift P(Y < y) over the next knot's
+            return np.where(before, 0.0, np.minimum(self.up_to[knot] + spread[knot] * share, ceiling))
+        result = at_knot[order].ravel().take(flat)
+        for i in range(1, order + 1):
+            lower = self.up_to[knot] if i == order else at_knot[order - i].ravel().take(flat)
+            result = result + math.comb(order, i) * distance**i * lower
+        result = result + spread[knot] * share * distance**order / (order + 1)
+        return np.where(before, 0.0, result)
+
+    def _moments_at_knots(self, order):
+        """Moments 0, 1, ..., order at the knots, each (n_rows, n_levels)."""
+        width = np.diff(self.values)
+        spread = self.below[1:] - self.up_to[:-1]
+        moments = [np.broadcast_to(self.up_to, self.values.shape)]
+        for k in range(1, order + 1):
+            steps = spread * width**k / (k + 1)
+            for i in range(1, k + 1):
+                steps += math.comb(k, i) * width**i * moments[k - i][:, :-1]
+            moments.append(np.concatenate([np.zeros((len(self), 1)), np.cumsum(steps, axis=1)], axis=1))
+        return moments
+
+    def _fractional_moment(self, y, order):
+        atoms, spread = self.masses()
+        result = np.empty(self._shape(y))
+        y = np.broadcast_to(y, result.shape)
+        for i in range(result.shape[1]):
+            depth = (y[:, i, None] - self.values).clip(0)
+            far, near = depth[:, :-1], depth[:, 1:]
+            inside = np.divide(far - near, np.diff(self.values), out=np.ones_like(far), where=near < far)
+            # Mean of t^order for t between near and far, written so that near == far loses no digits.
+            drop = np.divide(far - near, far, out=np.zeros_like(far), where=far > 0)
+            with np.errstate(divide="ignore"):
+                power = -np.expm1((order + 1) * np.log1p(-drop))
+            mean = far**order * np.divide(power, (order + 1) * drop, out=np.ones_like(far), where=drop > 0)
+            result[:, i] = depth**order @ atoms + (inside * mean) @ spread
+        return result
+
+    def _last_knot(self, y, side):
+        """Index of the last knot below `y` (side "left") or not above it ("right"), -1 where there is none."""
+        points = np.broadcast_to(y, self._shape(y))
+        return np.stack([row.searchsorted(p, side) for row, p in zip(self.values, points, strict=True)]) - 1
+
+    def _shape(self, points):
+        return len(self), points.shape[-1]
+
+    def _points(self, name, points):
+        points = np.atleast_1d(np.asarray(points, dtype=float))
+        if points.ndim > 2 or points.size == 0 or (points.ndim == 2 and len(points) not in (1, len(self))):
+            expected = f"a number, (n_points,) or ({len(self)}, n_points)"
+            raise ValueError(f"{name} must be {expected}, got shape {points.shape}")
+        if not np.isfinite(points).all():
+            raise ValueError(f"{name} must be finite, got NaN or infinity")
+        return points
+
+
+def _rows(name, values):
+    values = np.asarray(values, dtype=float)
+    values = values[None] if values.ndim == 1 else values
+    if values.ndim != 2 or 0 in values.shape:
+        raise ValueError(f"{name} must be non-empty with shape (n_rows, n_columns), got {values.shape}")
+    if not np.isfinite(values).all():
+        raise ValueError(f"{name} must be finite, got NaN or infinity")
+    return values

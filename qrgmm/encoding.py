@@ -1,0 +1,166 @@
+"""Data frames to arrays: categorical fields, continuous fields, and what to do with levels never seen."""
+
+import warnings
+
+import numpy as np
+import pandas as pd
+from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.preprocessing import OrdinalEncoder, StandardScaler
+from sklearn.utils.validation import check_is_fitted
+
+
+class FieldEncoder(TransformerMixin, BaseEstimator):
+    """Turn a data frame of sellers or products into a design matrix, or into field codes for a network.
+
+    Parameters
+    ----------
+    categorical, continuous : list of str, optional
+        Column names. By default the non-numeric columns and the numeric ones.
+    unseen : {"raise", "other"}
+        A level that the fitted data did not have is refused with a ValueError, or warned about and treated as an
+        "other" level: in the design matrix the average of the known levels, in the codes one code more.
+
+    Attributes
+    ----------
+    categories_ : dict of str to array
+        The levels of each categorical field, sorted.
+    n_features_in_ : int
+    feature_names_in_ : array of str
+
+    Raises
+    ------
+    ValueError
+        If the input is not a data frame, a column is missing, or a field has missing or infinite values.
+
+    Notes
+    -----
+    The design matrix drops the first level of each field, so that with an intercept its columns are independent.
+    Introduced in chapter 4.
+
+    Examples
+    --------
+    >>> frame = pd.DataFrame({"store": ["a", "b", "b"], "price": [1.0, 2.0, 3.0]})
+    >>> encoder = FieldEncoder().fit(frame)
+    >>> list(encoder.get_feature_names_out())
+    ['store=b', 'price']
+    >>> encoder.transform(frame).round(2)
+    array([[ 0.  , -1.22],
+           [ 1.  ,  0.  ],
+           [ 1.  ,  1.22]])
+    """
+
+    def __init__(self, categorical=None, continuous=None, unseen="raise"):
+        self.categorical = categorical
+        self.continuous = continuous
+        self.unseen = unseen
+
+    def fit(self, X, y=None):
+        """Learn the levels of each categorical field, their frequencies, and each continuous field's scale."""
+        if self.unseen not in ("raise", "other"):
+            raise ValueError(f"unseen must be 'raise' or 'other', got {self.unseen!r}")
+        if not isinstance(X, pd.DataFrame):
+            raise ValueError(f"X must be a pandas data frame with named columns, got {type(X).__name__}")
+        if X.empty:
+            raise ValueError(f"X must have at least one row and one column, got shape {X.shape}")
+        numeric = list(X.select_dtypes("number").columns)
+        named = [*(self.categorical or []), *(self.continuous or [])]
+        self.categorical_ = self.categorical
+        if self.categorical is None:
+            self.categorical_ = [name for name in X.columns if name not in numeric + named]
+        self.continuous_ = self.continuous
+        if self.continuous is None:
+            self.continuous_ = [name for name in numeric if name not in named]
+        self.feature_names_in_ = np.array([*self.categorical_, *self.continuous_], dtype=object)
+        self.n_features_in_ = len(self.feature_names_in_)
+        categories, continuous = self._fields(X)
+        self._levels, self._scaler = None, None
+        self.categories_, self._frequencies = {}, []
+        if self.categorical_:
+            self._levels = OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=-1).fit(categories)
+            self.categories_ = dict(zip(self.categorical_, self._levels.categories_, strict=True))
+            codes = self._levels.transform(categories).astype(int)
+            self._frequencies = [np.bincount(column) / len(X) for column in codes.T]
+        if self.continuous_:
+            self._scaler = StandardScaler().fit(continuous)
+        return self
+
+    def transform(self, X):
+        """Return the design matrix.
+
+        Parameters
+        ----------
+        X : pandas.DataFrame of shape (n_rows, n_columns)
+
+        Returns
+        -------
+        array of shape (n_rows, n_features)
+            For each categorical field one indicator per level but the first, then the continuous fields with mean 0
+            and standard deviation 1.
+        """
+        codes, continuous = self.transform_fields(X)
+        blocks = []
+        for column, frequency in zip(codes.T, self._frequencies, strict=True):
+            # The last row stands for a level never seen: the average of those that were.
+            indicators = np.vstack([np.eye(len(frequency)), frequency])
+            blocks.append(indicators[column, 1:])
+        return np.hstack([*blocks, continuous])
+
+    def transform_fields(self, X):
+        """Return the codes of the categorical fields and the scaled continuous fields, as networks take them.
+
+        Parameters
+        ----------
+        X : pandas.DataFrame of shape (n_rows, n_columns)
+
+        Returns
+        -------
+        codes : array of int of shape (n_rows, n_categorical)
+            A level never seen gets the code after the last known one.
+        continuous : array of shape (n_rows, n_continuous)
+        """
+        check_is_fitted(self)
+        categories, continuous = self._fields(X)
+        codes = np.empty((len(X), 0), dtype=int)
+        if self.categorical_:
+            codes = self._levels.transform(categories).astype(int)
+            self._handle_unseen(categories, codes)
+            sizes = np.array([len(levels) for levels in self.categories_.values()])
+            codes = np.where(codes < 0, sizes, codes)
+        if self.continuous_:
+            continuous = self._scaler.transform(continuous)
+        return codes, continuous
+
+    def get_feature_names_out(self, input_features=None):
+        """Return the names of the columns of the design matrix, such as "store=b"."""
+        check_is_fitted(self)
+        indicators = [f"{name}={level}" for name, levels in self.categories_.items() for level in levels[1:]]
+        return np.array(indicators + self.continuous_, dtype=object)
+
+    def _fields(self, X):
+        if not isinstance(X, pd.DataFrame):
+            raise ValueError(f"X must be a pandas data frame with named columns, got {type(X).__name__}")
+        absent = [name for name in self.feature_names_in_ if name not in X.columns]
+        if absent:
+            raise ValueError(f"X has no columns {absent}; it has {list(X.columns)}")
+        for name in self.feature_names_in_:
+            if X[name].isna().any():
+                missing = int(X[name].isna().sum())
+                raise ValueError(f"column {name!r} of X has {missing} missing values; fill or drop them")
+        try:
+            continuous = X[self.continuous_].to_numpy(dtype=float)
+        except (ValueError, TypeError) as error:
+            raise ValueError(f"columns {self.continuous_} of X must be numeric: {error}") from error
+        if not np.isfinite(continuous).all():
+            bad = np.array(self.continuous_)[~np.isfinite(continuous).all(axis=0)]
+            raise ValueError(f"columns {list(bad)} of X must be finite, got infinity")
+        return X[self.categorical_].astype(object).to_numpy(), continuous
+
+    def _handle_unseen(self, categories, codes):
+        for name, column, code in zip(self.categorical_, categories.T, codes.T, strict=True):
+            unseen = sorted({str(level) for level in column[code < 0]})
+            if not unseen:
+                continue
+            message = f"column {name!r} of X has levels never seen in fit: {unseen[:5]}"
+            if self.unseen == "raise":
+                raise ValueError(message + "; FieldEncoder(unseen='other') would accept them")
+            warnings.warn(message + "; treated as 'other'", UserWarning, stacklevel=4)

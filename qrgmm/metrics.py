@@ -1,0 +1,182 @@
+r"""How far a model's law lies from the truth, and how far two samples of the truth lie from each other.
+
+Every measure of distance between samples is positive even when the model is perfect. Its noise floor, the value that
+two samples of the same law reach, is what a model should be compared with (chapter 5).
+"""
+
+import numpy as np
+from scipy import stats
+
+
+def ks_statistic(sample, reference):
+    r"""Return the Kolmogorov-Smirnov statistic :math:`\sup_y |F_n(y) - F(y)|`.
+
+    Parameters
+    ----------
+    sample : array of shape (n_draws,)
+    reference : array of shape (n_reference,), or callable
+        Another sample, or the distribution function to compare with.
+
+    Returns
+    -------
+    float, in [0, 1]
+
+    Raises
+    ------
+    ValueError
+        If a sample is empty, not finite or not one-dimensional.
+
+    Examples
+    --------
+    >>> ks_statistic([1.0, 2.0, 3.0], [1.0, 2.0, 9.0])
+    0.3333333333333333
+    """
+    sample = _sample("sample", sample)
+    if callable(reference):
+        return float(stats.ks_1samp(sample, reference).statistic)
+    return float(stats.ks_2samp(sample, _sample("reference", reference)).statistic)
+
+
+def wasserstein_distance(sample, reference):
+    r"""Return the Wasserstein distance :math:`\int |F_n(y) - G_n(y)|\, dy` of two samples.
+
+    Parameters
+    ----------
+    sample, reference : array of shape (n_draws,)
+        In units sold; the two may differ in length.
+
+    Returns
+    -------
+    float, in units sold
+
+    Raises
+    ------
+    ValueError
+        As `ks_statistic`.
+
+    Examples
+    --------
+    >>> wasserstein_distance([1.0, 2.0], [2.0, 3.0])
+    1.0
+    """
+    return float(stats.wasserstein_distance(_sample("sample", sample), _sample("reference", reference)))
+
+
+def coverage(y, quantiles):
+    r"""Return the share of observations at or below each predicted quantile.
+
+    A calibrated model covers a share :math:`\tau_j` at level :math:`\tau_j`.
+
+    Parameters
+    ----------
+    y : array of shape (n_rows,)
+    quantiles : array of shape (n_rows, n_levels)
+
+    Returns
+    -------
+    array of shape (n_levels,)
+
+    Raises
+    ------
+    ValueError
+        If the number of rows differs.
+
+    Examples
+    --------
+    >>> coverage([1.0, 2.0], [[0.5, 1.0], [1.0, 5.0]])
+    array([0., 1.])
+    """
+    y, quantiles = _sample("y", y), np.asarray(quantiles, dtype=float)
+    if quantiles.ndim != 2 or len(quantiles) != len(y):
+        raise ValueError(f"quantiles must have shape ({len(y)}, n_levels), got {quantiles.shape}")
+    return (y[:, None] <= quantiles).mean(axis=0)
+
+
+def crps(y, curve):
+    """Return the mean continuous ranked probability score and its standard error over rows.
+
+    Parameters
+    ----------
+    y : array of shape (n_rows,)
+    curve : QuantileCurve
+        One law per observation.
+
+    Returns
+    -------
+    tuple of float
+        Mean and standard error, in units sold; smaller means are better.
+
+    Examples
+    --------
+    >>> from qrgmm.curve import QuantileCurve
+    >>> crps([2.0, 2.0], QuantileCurve.from_draws([[1.0, 3.0], [1.0, 3.0]]))
+    (0.5, 0.0)
+    """
+    return mean_and_error(curve.crps(y))
+
+
+def mean_and_error(values):
+    r"""Return the mean of independent values and its standard error :math:`s / \sqrt n`.
+
+    Parameters
+    ----------
+    values : array of shape (n,)
+        For example one number per replication.
+
+    Returns
+    -------
+    tuple of float
+        The error is NaN for a single value.
+
+    Examples
+    --------
+    >>> mean_and_error([1.0, 2.0, 3.0])
+    (2.0, 0.5773502691896258)
+    """
+    values = _sample("values", values)
+    error = values.std(ddof=1) / np.sqrt(len(values)) if len(values) > 1 else np.nan
+    return float(values.mean()), float(error)
+
+
+def noise_floor(metric, draw, n_replications=100, rng=None):
+    """Return the mean and the standard deviation of a metric between two samples of the same law.
+
+    Parameters
+    ----------
+    metric : callable
+        ``metric(sample, reference)`` -> float, for example `ks_statistic`.
+    draw : callable
+        ``draw(rng)`` -> one sample of the truth, of the size that the study uses.
+    n_replications : int
+    rng : numpy.random.Generator, int or None
+
+    Returns
+    -------
+    tuple of float
+        In the unit of the metric.
+
+    Raises
+    ------
+    ValueError
+        If `n_replications` is below 2.
+
+    Examples
+    --------
+    >>> mean, sd = noise_floor(ks_statistic, lambda rng: rng.normal(size=1000), rng=0)
+    >>> round(mean, 2)  # theory: 0.869 * sqrt(2 / 1000) = 0.039
+    0.04
+    """
+    if n_replications < 2:
+        raise ValueError(f"n_replications must be at least 2, got {n_replications}")
+    rng = np.random.default_rng(rng)
+    values = [metric(draw(rng), draw(rng)) for _ in range(n_replications)]
+    return float(np.mean(values)), float(np.std(values, ddof=1))
+
+
+def _sample(name, values):
+    values = np.asarray(values, dtype=float)
+    if values.ndim != 1 or len(values) == 0:
+        raise ValueError(f"{name} must have shape (n,) and not be empty, got shape {values.shape}")
+    if not np.isfinite(values).all():
+        raise ValueError(f"{name} must be finite, got NaN or infinity")
+    return values

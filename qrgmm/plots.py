@@ -1,0 +1,163 @@
+"""The figures that chapters repeat: one colour and one label per model, everywhere.
+
+Every function draws into the axes it is given and returns them. Colours are those of Okabe and Ito, which readers with
+colour-blindness can tell apart; lines also differ in style where they lie close together.
+"""
+
+import matplotlib.pyplot as plt
+from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
+
+LABELS = {
+    "truth": "Truth",
+    "qrgmm": "QRGMM",
+    "qrgmm_deepfm": "QRGMM†",
+    "qrgmm_deep": "QRGMM-D",
+    "qrgmm_fm": "QRGMM-F",
+    "cwgan": "CWGAN",
+}
+COLORS = {
+    "truth": "#000000",
+    "qrgmm": "#0072B2",
+    "qrgmm_deepfm": "#D55E00",
+    "qrgmm_deep": "#CC79A7",
+    "qrgmm_fm": "#009E73",
+    "cwgan": "#E69F00",
+}
+FLOWS = {"goods": "#009E73", "cash": "#D55E00", "data": "#0072B2", "control": "#CC79A7"}
+
+
+def use_book_style():
+    """Set the look of all figures of the book: page width, no box, a quiet grid."""
+    plt.rcParams.update(
+        {
+            "figure.figsize": (6.4, 3.4),
+            "figure.dpi": 110,
+            "figure.constrained_layout.use": True,
+            "axes.spines.top": False,
+            "axes.spines.right": False,
+            "axes.grid": True,
+            "grid.color": "#dddddd",
+            "grid.linewidth": 0.6,
+            "lines.linewidth": 1.8,
+            "legend.frameon": False,
+            "font.size": 10,
+        }
+    )
+
+
+def plot_quantile_curve(curve, row=0, ax=None, **line):
+    """Draw the quantile function of one row of a curve, with its flat ends.
+
+    Parameters
+    ----------
+    curve : QuantileCurve
+    row : int
+    ax : matplotlib.axes.Axes, optional
+    **line
+        Passed to `Axes.plot`.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+    """
+    ax = ax or plt.gca()
+    knots = curve.values[row]
+    levels = [0.0, *curve.levels, 1.0]
+    ax.plot(levels, [knots[0], *knots, knots[-1]], **line)
+    ax.set(xlabel="level $u$", ylabel="sales $Q(u)$", xlim=(0, 1))
+    return ax
+
+
+def plot_risk_curves(loans, measures, model="qrgmm", axes=None, **line):
+    """Draw risk measures against the loan, one panel each.
+
+    Parameters
+    ----------
+    loans : array of shape (n_loans,)
+        In currency.
+    measures : dict of str to array of shape (n_loans,)
+        Axis label -> values.
+    model : str
+        A key of `LABELS`, for the colour and the label.
+    axes : array of matplotlib.axes.Axes, optional
+        One per measure; by default a new row of them, two to a row from four measures on.
+    **line
+        Passed to `Axes.plot`.
+
+    Returns
+    -------
+    array of matplotlib.axes.Axes
+    """
+    if axes is None:
+        n_rows = 2 if len(measures) > 3 else 1
+        n_columns = -(-len(measures) // n_rows)
+        _, axes = plt.subplots(n_rows, n_columns, figsize=(7, 2.7 * n_rows), squeeze=False)
+        axes = axes.ravel()
+    style = {"color": COLORS[model], "label": LABELS[model]} | line
+    for ax, (name, values) in zip(axes, measures.items(), strict=False):
+        ax.plot(loans, values, **style)
+        ax.set(xlabel="loan $\\ell$ (currency)", ylabel=name)
+    return axes
+
+
+def plot_coverage(levels, coverage, model="qrgmm", ax=None, **line):
+    """Draw covered minus nominal share against the level; a calibrated model stays at 0.
+
+    Parameters
+    ----------
+    levels, coverage : array of shape (n_levels,)
+    model : str
+        A key of `LABELS`.
+    ax : matplotlib.axes.Axes, optional
+    **line
+        Passed to `Axes.plot`.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+    """
+    ax = ax or plt.gca()
+    ax.plot(levels, coverage - levels, **({"color": COLORS[model], "label": LABELS[model]} | line))
+    ax.axhline(0, color="#555555", linewidth=0.8)
+    ax.set(xlabel="level $\\tau$", ylabel="coverage $-\\ \\tau$", xlim=(0, 1))
+    return ax
+
+
+def plot_financing_model(ax=None):
+    """Draw the five parties of 3PL-led finance and the flows of goods, cash, data and control between them.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+    """
+    ax = ax or plt.subplots(figsize=(7, 4.6))[1]
+    ax.set(xlim=(0, 10), ylim=(0, 6.6))
+    ax.axis("off")
+    parties = {
+        "seller": (1.3, 3.1, "Seller"),
+        "warehouse": (5.0, 0.8, "3PL: overseas\nwarehouse"),
+        "platform": (5.0, 5.4, "E-commerce\nplatform"),
+        "lender": (5.0, 3.1, "Financial\ninstitution"),
+        "customers": (8.7, 3.1, "Customers"),
+    }
+    for x, y, name in parties.values():
+        box = FancyBboxPatch((x - 0.95, y - 0.45), 1.9, 0.9, boxstyle="round,pad=0.05", fc="white", ec="#333333")
+        ax.add_patch(box)
+        ax.text(x, y, name, ha="center", va="center", fontsize=9)
+    arrows = [
+        ("goods", (1.3, 2.6), (4.0, 0.8), "stock, pledged", (1.7, 1.35)),
+        ("goods", (6.0, 0.8), (8.7, 2.6), "delivery", (8.1, 1.35)),
+        ("cash", (8.7, 3.6), (6.0, 5.4), "payment", (8.0, 4.85)),
+        ("cash", (5.35, 4.9), (5.35, 3.6), "sales proceeds", (6.4, 4.25)),
+        ("cash", (4.0, 3.35), (2.3, 3.35), "loan, surplus", (3.15, 3.62)),
+        ("data", (4.65, 4.9), (4.65, 3.6), "sales data", (3.9, 4.25)),
+        ("control", (2.3, 2.85), (4.0, 2.85), "authorises\naccess to data", (3.15, 2.42)),
+        ("control", (4.65, 2.6), (4.65, 1.3), "control of\nthe pledge", (3.95, 1.9)),
+        ("data", (5.35, 1.3), (5.35, 2.6), "stock levels", (6.2, 1.95)),
+    ]
+    for flow, start, end, label, at in arrows:
+        ax.add_patch(FancyArrowPatch(start, end, arrowstyle="-|>", mutation_scale=14, lw=1.8, color=FLOWS[flow]))
+        ax.text(*at, label, ha="center", va="center", fontsize=8, color=FLOWS[flow])
+    handles = [plt.Line2D([], [], color=color, label=flow) for flow, color in FLOWS.items()]
+    ax.legend(handles=handles, loc="upper left", ncols=2, fontsize=8)
+    return ax

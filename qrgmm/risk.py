@@ -1,0 +1,597 @@
+r"""Credit risk as a function of the loan, exact on a quantile curve, and its inverse: the largest loan.
+
+The lender advances :math:`\ell` and is repaid from sales :math:`D` at :math:`r` a unit; the loss is
+:math:`L(\ell) = (\ell - rD)^+` (equation 1 of the SCF paper). Every measure below is a lower partial moment of the
+law of sales, or a finite sum over its knots; none is simulated. Chapter 1 derives them one by one.
+
+All functions take a `QuantileCurve` of n_rows laws and loans given as a number, as an array that all rows share,
+(n_loans,), or one row of loans for each law, (n_rows, n_loans); all return (n_rows, n_loans).
+"""
+
+import numpy as np
+from scipy.special import ndtr, ndtri
+
+from qrgmm.curve import QuantileCurve
+
+
+def default_probability(curve, loans, unit_revenue=1.0):
+    r"""Return the probability that revenue does not cover the loan.
+
+    .. math:: \mathrm{PD}(\ell) = P(rD < \ell)
+
+    Parameters
+    ----------
+    curve : QuantileCurve
+        The laws of sales, in units sold.
+    loans : float or array of shape (n_loans,) or (n_rows, n_loans)
+        In currency.
+    unit_revenue : float or array of shape (n_rows,)
+        Net revenue per unit sold, in currency; positive.
+
+    Returns
+    -------
+    array of shape (n_rows, n_loans)
+        Probabilities. An atom at exactly :math:`\ell / r` does not count as default.
+
+    Raises
+    ------
+    ValueError
+        If loans are NaN, infinite or of the wrong shape, or `unit_revenue` is not positive.
+
+    Notes
+    -----
+    SCF paper, section 2.2; chapter 1.
+
+    Examples
+    --------
+    >>> curve = QuantileCurve([0.25, 0.5, 0.75], [[10.0, 20.0, 40.0]])
+    >>> default_probability(curve, [50.0, 150.0], unit_revenue=5.0)
+    array([[0.   , 0.625]])
+    """
+    return shortfall_moment(curve, loans, 0, unit_revenue)
+
+
+def expected_loss(curve, loans, unit_revenue=1.0):
+    r"""Return the expected shortfall of revenue below the loan.
+
+    .. math:: \mathrm{EL}(\ell) = E[(\ell - rD)^+], \qquad \frac{d}{d\ell}\mathrm{EL}(\ell) = \mathrm{PD}(\ell)
+
+    Parameters
+    ----------
+    curve : QuantileCurve
+    loans : float or array of shape (n_loans,) or (n_rows, n_loans)
+        In currency.
+    unit_revenue : float or array of shape (n_rows,)
+        In currency per unit; positive.
+
+    Returns
+    -------
+    array of shape (n_rows, n_loans), in currency
+
+    Notes
+    -----
+    SCF paper, section 2.2; chapter 1. Raises like `default_probability`.
+
+    Examples
+    --------
+    >>> curve = QuantileCurve([0.25, 0.5, 0.75], [[10.0, 20.0, 40.0]])
+    >>> expected_loss(curve, [15.0, 60.0])
+    array([[ 1.5625, 36.25  ]])
+    """
+    return shortfall_moment(curve, loans, 1, unit_revenue)
+
+
+def loss_given_default(curve, loans, unit_revenue=1.0, as_fraction=False):
+    r"""Return the mean loss of the loans that default.
+
+    .. math:: \mathrm{LGD}(\ell) = \mathrm{EL}(\ell) / \mathrm{PD}(\ell)
+
+    Parameters
+    ----------
+    curve : QuantileCurve
+    loans : float or array of shape (n_loans,) or (n_rows, n_loans)
+        In currency.
+    unit_revenue : float or array of shape (n_rows,)
+        In currency per unit; positive.
+    as_fraction : bool
+        Divide by the loan, as lenders often quote it.
+
+    Returns
+    -------
+    array of shape (n_rows, n_loans)
+        In currency, or a share of the loan. NaN where no default can happen.
+
+    Notes
+    -----
+    SCF paper, section 2.2; chapter 1. Raises like `default_probability`.
+
+    Examples
+    --------
+    >>> law = QuantileCurve.from_draws([10.0, 30.0])
+    >>> loss_given_default(law, [5.0, 20.0], as_fraction=True)
+    array([[nan, 0.5]])
+    """
+    probability = default_probability(curve, loans, unit_revenue)
+    exposure = np.asarray(loans, dtype=float) if as_fraction else 1.0
+    loss = expected_loss(curve, loans, unit_revenue)
+    base = probability * exposure
+    return np.divide(loss, base, out=np.full_like(loss, np.nan), where=base > 0)
+
+
+def shortfall_moment(curve, loans, order=2, unit_revenue=1.0):
+    r"""Return a moment of the loss; order 2 is the severe-loss measure of the SCF paper's experiments.
+
+    .. math:: E[L(\ell)^k] = r^k\, E[((\ell/r - D)^+)^k]
+
+    Parameters
+    ----------
+    curve : QuantileCurve
+    loans : float or array of shape (n_loans,) or (n_rows, n_loans)
+        In currency.
+    order : float
+        The power :math:`k`, at least 0; order 0 is the default probability.
+    unit_revenue : float or array of shape (n_rows,)
+        In currency per unit; positive.
+
+    Returns
+    -------
+    array of shape (n_rows, n_loans), in currency to the power of `order`
+
+    Notes
+    -----
+    SCF paper, section 2.2, "nonlinear extensions"; chapter 1. Raises like `default_probability`.
+
+    Examples
+    --------
+    >>> shortfall_moment(QuantileCurve.from_draws([10.0, 30.0]), 20.0)
+    array([[50.]])
+    """
+    _require_curve(curve)
+    revenue = _unit_revenue(curve, unit_revenue)
+    return revenue**order * curve.lower_partial_moment(_loans(curve, loans) / revenue, order)
+
+
+def exceedance_probability(curve, loans, threshold, unit_revenue=1.0):
+    r"""Return the probability that the loss exceeds a threshold.
+
+    .. math:: P(L(\ell) > v) = \mathrm{PD}(\ell - v), \qquad v \ge 0
+
+    Parameters
+    ----------
+    curve : QuantileCurve
+    loans : float or array of shape (n_loans,) or (n_rows, n_loans)
+        In currency.
+    threshold : float or array that broadcasts with `loans`
+        In currency; not negative.
+    unit_revenue : float or array of shape (n_rows,)
+        In currency per unit; positive.
+
+    Returns
+    -------
+    array of shape (n_rows, n_loans)
+
+    Notes
+    -----
+    SCF paper, section 2.2; chapter 1. Raises like `default_probability`, and for negative thresholds.
+
+    Examples
+    --------
+    >>> exceedance_probability(QuantileCurve.from_draws([10.0, 30.0]), 35.0, threshold=[0.0, 5.0, 20.0])
+    array([[1. , 0.5, 0.5]])
+    """
+    return default_probability(curve, _loans(curve, loans) - _threshold(threshold), unit_revenue)
+
+
+def excess_loss(curve, loans, threshold, unit_revenue=1.0):
+    r"""Return the expected loss beyond a threshold.
+
+    .. math:: E[(L(\ell) - v)^+] = \mathrm{EL}(\ell - v), \qquad v \ge 0
+
+    Parameters
+    ----------
+    curve : QuantileCurve
+    loans : float or array of shape (n_loans,) or (n_rows, n_loans)
+        In currency.
+    threshold : float or array that broadcasts with `loans`
+        In currency; not negative.
+    unit_revenue : float or array of shape (n_rows,)
+        In currency per unit; positive.
+
+    Returns
+    -------
+    array of shape (n_rows, n_loans), in currency
+
+    Notes
+    -----
+    SCF paper, section 2.2; chapter 1. Raises like `exceedance_probability`.
+
+    Examples
+    --------
+    >>> excess_loss(QuantileCurve.from_draws([10.0, 30.0]), 35.0, threshold=20.0)
+    array([[2.5]])
+    """
+    return expected_loss(curve, _loans(curve, loans) - _threshold(threshold), unit_revenue)
+
+
+def generalized_risk(curve, loans, h, tau, n_points=16):
+    r"""Return the general risk measure of the SCF paper for any severity and any threshold.
+
+    .. math:: \Upsilon(\ell) = E[\, h(\ell, D)\, 1\{D \le \tau(\ell)\} ]
+
+    Between two knots sales are uniform, so the expectation is a sum over knots of integrals that Gauss-Legendre
+    quadrature gets exactly when `h` is a polynomial in sales of degree up to ``2 * n_points - 1``.
+
+    Parameters
+    ----------
+    curve : QuantileCurve
+    loans : float or array of shape (n_loans,) or (n_rows, n_loans)
+        In currency.
+    h : callable
+        ``h(loan, sales)`` with arrays that broadcast, any unit; it must be smooth below `tau` for full accuracy.
+    tau : callable
+        ``tau(loan)``, in units sold; monotone, for example the break-even sales ``loan / unit_revenue``.
+    n_points : int
+        Quadrature points between two knots.
+
+    Returns
+    -------
+    array of shape (n_rows, n_loans), in the unit of `h`
+
+    Notes
+    -----
+    SCF paper, section 2.2; chapter 1. Revenue that grows with sales, ``R(D)``, is ``h = loan - R(sales)`` with `tau`
+    the inverse of ``R``. Raises like `default_probability`, and if `tau` is not finite.
+
+    Examples
+    --------
+    >>> curve = QuantileCurve([0.25, 0.5, 0.75], [[10.0, 20.0, 40.0]])
+    >>> generalized_risk(curve, [15.0, 60.0], h=lambda loan, sales: loan - sales, tau=lambda loan: loan)
+    array([[ 1.5625, 36.25  ]])
+    """
+    _require_curve(curve)
+    loans = _loans(curve, loans)
+    loans = np.broadcast_to(loans, (len(curve), loans.shape[1]))
+    nodes, weights = np.polynomial.legendre.leggauss(n_points)
+    share, weight = (nodes + 1) / 2, weights / 2
+    atoms, spread = curve.masses()
+    lower, width = curve.values[:, :-1, None], np.diff(curve.values)[..., None]
+    result = np.empty(loans.shape)
+    for i, loan in enumerate(loans.T):
+        top = np.broadcast_to(np.asarray(tau(loan), dtype=float), loan.shape)
+        if not np.isfinite(top).all():
+            raise ValueError("tau must return finite sales, got NaN or infinity")
+        loan, top = loan[:, None], top[:, None]
+        # Sales above the threshold do not count; h is never asked about them.
+        severity = np.broadcast_to(h(loan, np.minimum(curve.values, top)), curve.values.shape)
+        result[:, i] = np.where(curve.values <= top, severity, 0.0) @ atoms
+        loan, top = loan[..., None], top[..., None]
+        inside = np.divide(top - lower, width, out=(top > lower).astype(float), where=width > 0).clip(0, 1)
+        sales = np.minimum(lower, top) + inside * width * share
+        severity = np.broadcast_to(h(loan, sales), sales.shape)
+        result[:, i] += (inside[..., 0] * (severity @ weight)) @ spread
+    return result
+
+
+def distortion_risk(curve, loans, distortion, unit_revenue=1.0):
+    r"""Return the expected loss under a distorted law of sales.
+
+    With :math:`g` increasing from 0 to 1, the distorted law has distribution function :math:`g(F)`, and
+
+    .. math:: \rho_g(\ell) = \int_0^\infty g(P(L(\ell) > x))\, dx = r \int_{-\infty}^{\ell/r} g(F(y))\, dy .
+
+    A concave :math:`g` makes bad sales likelier; the identity gives the expected loss back.
+
+    Parameters
+    ----------
+    curve : QuantileCurve
+    loans : float or array of shape (n_loans,) or (n_rows, n_loans)
+        In currency.
+    distortion : callable
+        :math:`g`, vectorised on [0, 1], for example `wang_transform` or `proportional_hazard`. Between two levels it
+        is integrated by 16-point Gauss-Legendre quadrature; a kink of :math:`g` costs accuracy in its segment.
+    unit_revenue : float or array of shape (n_rows,)
+        In currency per unit; positive.
+
+    Returns
+    -------
+    array of shape (n_rows, n_loans), in currency
+
+    Notes
+    -----
+    Wang (2000); SCF paper, section 2.2; chapter 1. Raises like `default_probability`, and if :math:`g(0) \ne 0` or
+    :math:`g(1) \ne 1`.
+
+    Examples
+    --------
+    >>> curve = QuantileCurve([0.25, 0.5, 0.75], [[10.0, 20.0, 40.0]])
+    >>> distortion_risk(curve, 60.0, lambda u: u).round(12)
+    array([[36.25]])
+    >>> distortion_risk(curve, 60.0, wang_transform(0.5)).round(2)
+    array([[41.5]])
+    """
+    _require_curve(curve)
+    if not np.allclose(distortion(np.array([0.0, 1.0])), [0.0, 1.0], rtol=0, atol=1e-12):
+        raise ValueError("distortion must map 0 to 0 and 1 to 1")
+    revenue = _unit_revenue(curve, unit_revenue)
+    return revenue * curve.distorted_shortfall(_loans(curve, loans) / revenue, distortion)
+
+
+def wang_transform(shift):
+    r"""Return Wang's distortion :math:`g(u) = \Phi(\Phi^{-1}(u) + \lambda)`.
+
+    Parameters
+    ----------
+    shift : float
+        The price of risk :math:`\lambda`; 0 changes nothing, positive values make losses likelier.
+
+    Returns
+    -------
+    callable
+
+    Examples
+    --------
+    >>> wang_transform(1.0)(np.array([0.0, 0.5, 1.0])).round(4)
+    array([0.    , 0.8413, 1.    ])
+    """
+    return lambda u: ndtr(ndtri(u) + shift)
+
+
+def proportional_hazard(exponent):
+    r"""Return the proportional-hazard distortion :math:`g(u) = u^{1/\rho}`.
+
+    Parameters
+    ----------
+    exponent : float
+        :math:`\rho`, positive; 1 changes nothing, larger values make losses likelier.
+
+    Returns
+    -------
+    callable
+
+    Raises
+    ------
+    ValueError
+        If `exponent` is not positive.
+
+    Examples
+    --------
+    >>> proportional_hazard(2.0)(np.array([0.0, 0.25, 1.0]))
+    array([0. , 0.5, 1. ])
+    """
+    if not exponent > 0:
+        raise ValueError(f"exponent must be positive, got {exponent!r}")
+    return lambda u: u ** (1 / exponent)
+
+
+def value_at_risk(curve, loans, level=0.95, unit_revenue=1.0):
+    r"""Return the loss that is not exceeded with probability `level`.
+
+    .. math:: \mathrm{VaR}_\alpha(\ell) = \inf\{x : P(L(\ell) \le x) \ge \alpha\} = (\ell - r\,Q(1 - \alpha))^+
+
+    Parameters
+    ----------
+    curve : QuantileCurve
+    loans : float or array of shape (n_loans,) or (n_rows, n_loans)
+        In currency.
+    level : float
+        :math:`\alpha`, in (0, 1).
+    unit_revenue : float or array of shape (n_rows,)
+        In currency per unit; positive.
+
+    Returns
+    -------
+    array of shape (n_rows, n_loans), in currency
+
+    Notes
+    -----
+    SCF paper, Remark 4; chapter 1. Raises like `default_probability`, and for levels outside (0, 1).
+
+    Examples
+    --------
+    >>> value_at_risk(QuantileCurve.from_draws([10.0, 20.0, 30.0, 40.0]), 35.0, level=0.5)
+    array([[5.]])
+    """
+    _require_curve(curve)
+    revenue = _unit_revenue(curve, unit_revenue)
+    worst = curve.upper_quantile(1 - _confidence(level))
+    return (_loans(curve, loans) - revenue * worst).clip(0)
+
+
+def conditional_value_at_risk(curve, loans, level=0.95, unit_revenue=1.0):
+    r"""Return the mean loss in the worst share `1 - level` of cases.
+
+    With :math:`p = 1 - \alpha`, :math:`c = \ell / r` and :math:`M_1` the first lower partial moment,
+
+    .. math::
+        \mathrm{CVaR}_\alpha(\ell) = \frac1p \int_0^p (\ell - rQ(u))^+ du
+        = \frac rp \left[ M_1(\min(c, Q(p))) + p\,(c - Q(p))^+ \right] .
+
+    Parameters
+    ----------
+    curve : QuantileCurve
+    loans : float or array of shape (n_loans,) or (n_rows, n_loans)
+        In currency.
+    level : float
+        :math:`\alpha`, in (0, 1).
+    unit_revenue : float or array of shape (n_rows,)
+        In currency per unit; positive.
+
+    Returns
+    -------
+    array of shape (n_rows, n_loans), in currency
+
+    Notes
+    -----
+    Rockafellar and Uryasev (2000); SCF paper, Remark 4; chapter 1. Raises like `value_at_risk`.
+
+    Examples
+    --------
+    >>> conditional_value_at_risk(QuantileCurve.from_draws([10.0, 20.0, 30.0, 40.0]), 35.0, level=0.5)
+    array([[20.]])
+    """
+    _require_curve(curve)
+    revenue = _unit_revenue(curve, unit_revenue)
+    p = 1 - _confidence(level)
+    sales = _loans(curve, loans) / revenue
+    worst = curve.ppf(p)
+    tail = curve.lower_partial_moment(np.minimum(sales, worst))
+    return revenue / p * (tail + p * (sales - worst).clip(0))
+
+
+def largest_loan(
+    curve,
+    max_default_probability=None,
+    max_expected_loss=None,
+    max_expected_loss_rate=None,
+    max_conditional_value_at_risk=None,
+    level=0.95,
+    unit_revenue=1.0,
+    cap=None,
+):
+    r"""Return the largest loan that keeps every limit given.
+
+    Each limit has an exact inverse: the default probability through the quantile function; expected loss, its share
+    of the loan and CVaR through the root of a convex, piecewise quadratic function.
+
+    Parameters
+    ----------
+    curve : QuantileCurve
+    max_default_probability : float or array of shape (n_rows,), optional
+        Largest :math:`\mathrm{PD}(\ell)`, in [0, 1].
+    max_expected_loss : float or array of shape (n_rows,), optional
+        Largest :math:`\mathrm{EL}(\ell)`, in currency.
+    max_expected_loss_rate : float or array of shape (n_rows,), optional
+        Largest :math:`\mathrm{EL}(\ell) / \ell`.
+    max_conditional_value_at_risk : float or array of shape (n_rows,), optional
+        Largest :math:`\mathrm{CVaR}_\alpha(\ell)`, in currency.
+    level : float
+        :math:`\alpha` of that CVaR, in (0, 1).
+    unit_revenue : float or array of shape (n_rows,)
+        In currency per unit; positive.
+    cap : float or array of shape (n_rows,), optional
+        No loan above this amount, in currency, for example the value of the pledged goods.
+
+    Returns
+    -------
+    array of shape (n_rows,), in currency
+        Never negative: 0 where no loan keeps the limits. Infinite where nothing binds, for example under a default
+        probability of at most 1 and no cap.
+
+    Raises
+    ------
+    ValueError
+        If no limit and no cap is given, or a limit is NaN, negative or (probabilities) above 1.
+
+    Notes
+    -----
+    The supremum of the loans that keep the limits; SCF paper, section 1 ("loan size determination"); chapter 1.
+
+    Examples
+    --------
+    >>> curve = QuantileCurve([0.25, 0.5, 0.75], [[10.0, 20.0, 40.0]])
+    >>> largest_loan(curve, max_default_probability=0.5, unit_revenue=3.0)
+    array([60.])
+    >>> largest_loan(curve, max_default_probability=0.5, max_expected_loss=1.5625)
+    array([15.])
+    """
+    _require_curve(curve)
+    revenue = _unit_revenue(curve, unit_revenue)[:, 0]
+    bounds = []
+    if max_default_probability is not None:
+        limit = _limit(curve, "max_default_probability", max_default_probability)
+        bounds.append(_largest_by_default_probability(curve, limit))
+    if max_expected_loss is not None:
+        limit = _limit(curve, "max_expected_loss", max_expected_loss)
+        bounds.append(_largest_by_expected_loss(curve, limit / revenue, np.zeros(len(curve))))
+    if max_expected_loss_rate is not None:
+        limit = _limit(curve, "max_expected_loss_rate", max_expected_loss_rate)
+        bounds.append(_largest_by_expected_loss(curve, np.zeros(len(curve)), limit))
+    if max_conditional_value_at_risk is not None:
+        limit = _limit(curve, "max_conditional_value_at_risk", max_conditional_value_at_risk)
+        bounds.append(_largest_by_tail_loss(curve, limit / revenue, 1 - _confidence(level)))
+    if cap is not None:
+        bounds.append(_limit(curve, "cap", cap) / revenue)
+    if not bounds:
+        raise ValueError("give at least one limit or a cap: without any the largest loan is infinite")
+    return revenue * np.min(bounds, axis=0).clip(0)
+
+
+def _largest_by_default_probability(curve, limit):
+    if (limit > 1).any():
+        raise ValueError(f"max_default_probability must lie in [0, 1], got {limit.max():g}")
+    return np.where(limit < 1, curve.upper_quantile(limit[:, None])[:, 0], np.inf)
+
+
+def _largest_by_expected_loss(curve, amount, rate):
+    r"""Largest :math:`c` with :math:`M_1(c) \le` `amount` + `rate` :math:`c`, all per row and in units sold.
+
+    :math:`M_1(c) - \mathrm{rate}\, c` is convex with its minimum at :math:`Q(\mathrm{rate})`, so the answer is the root
+    to the right of it, in the last segment whose left end still keeps the limit.
+    """
+    lowest = np.where(rate < 1, curve.ppf(rate.clip(max=1)[:, None])[:, 0], curve.values[:, -1])
+    points = np.concatenate([lowest[:, None], np.maximum(curve.values, lowest[:, None])], axis=1)
+    excess = curve.lower_partial_moment(points) - amount[:, None] - rate[:, None] * points
+    kept = (excess <= 0).sum(axis=1) - 1
+    start = np.take_along_axis(points, kept.clip(min=0)[:, None], axis=1)
+    room = -np.take_along_axis(excess, kept.clip(min=0)[:, None], axis=1)[:, 0].clip(max=0)
+    slope = (curve.cdf(start)[:, 0] - rate).clip(0)
+    density = curve.pdf(start)[:, 0]
+    denominator = slope + np.sqrt(slope**2 + 2 * density * room)
+    step = np.divide(2 * room, denominator, out=np.where(room > 0, np.inf, 0.0), where=denominator > 0)
+    loan = np.where(kept < 0, 0.0, start[:, 0] + step)
+    return np.where(rate >= 1, np.inf, loan)
+
+
+def _largest_by_tail_loss(curve, limit, p):
+    worst = curve.ppf(p)[:, 0]
+    at_worst = curve.lower_partial_moment(worst[:, None])[:, 0]
+    within = _largest_by_expected_loss(curve, p * limit, np.zeros(len(curve)))
+    return np.where(p * limit <= at_worst, np.minimum(within, worst), worst + limit - at_worst / p)
+
+
+def _require_curve(curve):
+    if not isinstance(curve, QuantileCurve):
+        raise ValueError(
+            f"curve must be a QuantileCurve (see QuantileCurve.from_draws for draws), got {type(curve).__name__}"
+        )
+
+
+def _loans(curve, loans):
+    loans = np.asarray(loans, dtype=float)
+    loans = np.atleast_2d(loans)
+    if loans.ndim > 2 or loans.size == 0 or len(loans) not in (1, len(curve)):
+        raise ValueError(f"loans must be a number, (n_loans,) or ({len(curve)}, n_loans), got shape {loans.shape}")
+    if not np.isfinite(loans).all():
+        raise ValueError("loans must be finite, got NaN or infinity")
+    return loans
+
+
+def _unit_revenue(curve, unit_revenue):
+    revenue = np.asarray(unit_revenue, dtype=float)
+    if revenue.shape not in ((), (len(curve),)):
+        raise ValueError(f"unit_revenue must be a number or have shape ({len(curve)},), got shape {revenue.shape}")
+    if not (np.isfinite(revenue).all() and (revenue > 0).all()):
+        raise ValueError(f"unit_revenue must be positive and finite, got {revenue.min():g}")
+    return np.broadcast_to(revenue.reshape(-1, 1), (len(curve), 1))
+
+
+def _threshold(threshold):
+    threshold = np.asarray(threshold, dtype=float)
+    if not (np.isfinite(threshold).all() and (threshold >= 0).all()):
+        raise ValueError(f"threshold must be finite and not negative, got {threshold.min():g}")
+    return threshold
+
+
+def _limit(curve, name, limit):
+    limit = np.asarray(limit, dtype=float)
+    if limit.shape not in ((), (len(curve),)):
+        raise ValueError(f"{name} must be a number or have shape ({len(curve)},), got shape {limit.shape}")
+    if not (limit >= 0).all():
+        raise ValueError(f"{name} must not be negative or NaN, got {limit.min():g}")
+    return np.broadcast_to(limit, (len(curve),))
+
+
+def _confidence(level):
+    if not (np.isscalar(level) and 0 < level < 1):
+        raise ValueError(f"level must lie inside (0, 1), got {level!r}")
+    return level
