@@ -14,7 +14,7 @@ import numpy as np
 from qrgmm.quantile_regression import check_levels
 
 # Draws are made in blocks that stay in the processor's cache; the stream of random numbers does not depend on it.
-BLOCK = 16_384
+BLOCK = 32_768
 
 
 def quantile_levels(n, m=None):
@@ -240,7 +240,7 @@ class QuantileCurve:
         -------
         array of shape (n_rows, n_points)
         """
-        return self._moment(self._points("y", y), 0, "right")
+        return self._moments(self._points("y", y), 0, "right")[0]
 
     def lower_partial_moment(self, y, order=1):
         r"""Return :math:`E[((y - Y)^+)^k]`; for order 0, :math:`P(Y < y)`.
@@ -273,7 +273,7 @@ class QuantileCurve:
         if not (np.isscalar(order) and np.isfinite(order) and order >= 0):
             raise ValueError(f"order must be a finite number of at least 0, got {order!r}")
         if order == int(order):
-            return self._moment(y, int(order), "left")
+            return self._moments(y, int(order))[-1]
         return self._fractional_moment(y, order)
 
     def pdf(self, y):
@@ -294,7 +294,7 @@ class QuantileCurve:
         array([[0.  , 0.05, 0.  ]])
         """
         y = self._points("y", y)
-        knot = self._last_knot(y, "right")
+        knot = self._knots_below(y, "right") - 1
         width = np.append(np.diff(self.values), np.ones((len(self), 1)), axis=1)
         width = np.take_along_axis(width, knot.clip(min=0), axis=1)
         spread = np.append(self.masses()[1], 0.0)[knot]
@@ -326,15 +326,32 @@ class QuantileCurve:
 
         steps = np.diff(self.values) * mean_distortion(self.up_to[:-1], self.below[1:])
         at_knot = np.concatenate([np.zeros((len(self), 1)), np.cumsum(steps, axis=1)], axis=1)
-        knot = self._last_knot(y, "left")
+        knot = self._knots_below(y, "left") - 1
         before, knot = knot < 0, knot.clip(min=0)
         rest = y - np.take_along_axis(self.values, knot, axis=1)
-        height = mean_distortion(self.up_to[knot], np.maximum(self._moment(y, 0, "left"), self.up_to[knot]))
+        height = mean_distortion(self.up_to[knot], np.maximum(self._moments(y, 0)[0], self.up_to[knot]))
         return np.where(before, 0.0, np.take_along_axis(at_knot, knot, axis=1) + rest * height)
 
     def masses(self):
         """Return the mass of the atom on each knot, (n_levels,), and the mass between knots, (n_levels - 1,)."""
         return self.up_to - self.below, self.below[1:] - self.up_to[:-1]
+
+    def lower_partial_moments(self, y, order):
+        """Return the lower partial moments of the whole orders 0, 1, ..., `order` in one pass over the knots.
+
+        Parameters
+        ----------
+        y : float or array of shape (n_points,) or (n_rows, n_points)
+            In units sold.
+        order : int
+            The highest order.
+
+        Returns
+        -------
+        list of array of shape (n_rows, n_points)
+            That of order k in units sold to the power of k.
+        """
+        return self._moments(self._points("y", y), order)
 
     def mean(self):
         """Return the mean of each row, (n_rows,), in units sold."""
@@ -431,27 +448,29 @@ class QuantileCurve:
 
         return quantile
 
-    def _moment(self, y, order, side):
-        """Lower partial moment of a whole order; for order 0, `side` says whether an atom at y counts."""
-        knot = self._last_knot(y, side)
-        before = knot < 0
-        knot = knot.clip(min=0)
-        flat = knot + len(self.levels) * np.arange(len(self))[:, None]
-        distance = y - self.values.ravel().take(flat)
-        at_knot = self._moments_at_knots(order)
-        width = np.append(np.diff(self.values), np.ones((len(self), 1)), axis=1)
-        spread = np.append(self.below[1:] - self.up_to[:-1], 0.0)
-        width = width.ravel().take(flat)
-        share = np.divide(distance, width, out=np.zeros_like(distance), where=width > 0)
-        if order == 0:
-            ceiling = np.append(self.below[1:], 1.0)[knot]  # rounding must not lift P(Y < y) over the next knot's
-            return np.where(before, 0.0, np.minimum(self.up_to[knot] + spread[knot] * share, ceiling))
-        result = at_knot[order].ravel().take(flat)
-        for i in range(1, order + 1):
-            lower = self.up_to[knot] if i == order else at_knot[order - i].ravel().take(flat)
-            result = result + math.comb(order, i) * distance**i * lower
-        result = result + spread[knot] * share * distance**order / (order + 1)
-        return np.where(before, 0.0, result)
+    def _moments(self, y, order, side="left"):
+        """Lower partial moments 0, 1, ..., order at `y`; `side` says whether an atom at y counts in that of order 0."""
+        count = self._knots_below(y, side)
+        cell = count + (len(self.levels) + 1) * np.arange(len(self))[:, None]
+        # Column j of each table belongs to points with j knots below them; where there is none, all moments are 0.
+        knots = np.concatenate([self.values[:, :1], self.values], axis=1)
+        width = np.ones_like(knots)
+        np.subtract(self.values[:, 1:], self.values[:, :-1], out=width[:, 1:-1])
+        width[width == 0] = 1.0
+        spread = np.concatenate([[0.0], self.masses()[1], [0.0]])
+        distance = y - knots.take(cell)
+        partial = spread.take(count) * (distance / width.take(cell))
+        at_knot = [np.append(0.0, self.up_to).take(count)]
+        for moment in self._moments_at_knots(order)[1:]:
+            at_knot.append(np.concatenate([np.zeros((len(self), 1)), moment], axis=1).take(cell))
+        # Rounding must not lift P(Y < y) over that of the next knot.
+        ceiling = np.concatenate([[0.0], self.below[1:], [1.0]])
+        moments = [np.minimum(at_knot[0] + partial, ceiling.take(count))]
+        for k in range(1, order + 1):
+            partial = partial * distance
+            powers = (math.comb(k, i) * distance**i * at_knot[k - i] for i in range(1, k + 1))
+            moments.append(sum(powers, start=at_knot[k] + partial / (k + 1)))
+        return moments
 
     def _moments_at_knots(self, order):
         """Moments 0, 1, ..., order at the knots, each (n_rows, n_levels)."""
@@ -481,10 +500,10 @@ class QuantileCurve:
             result[:, i] = depth**order @ atoms + (inside * mean) @ spread
         return result
 
-    def _last_knot(self, y, side):
-        """Index of the last knot below `y` (side "left") or not above it ("right"), -1 where there is none."""
+    def _knots_below(self, y, side):
+        """Number of knots below `y` (side "left") or not above it ("right"), (n_rows, n_points)."""
         points = np.broadcast_to(y, self._shape(y))
-        return np.stack([row.searchsorted(p, side) for row, p in zip(self.values, points, strict=True)]) - 1
+        return np.stack([row.searchsorted(p, side) for row, p in zip(self.values, points)])
 
     def _shape(self, points):
         return len(self), points.shape[-1]

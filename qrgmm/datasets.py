@@ -11,7 +11,6 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import pooch
 
 RAW_FOLDER = Path(__file__).resolve().parents[1] / "data" / "raw"
 
@@ -67,6 +66,8 @@ def locate(name):
 
 
 def _download(name, url):
+    import pooch  # only here: it is slow to import, and most machines have the file
+
     # A download that breaks off leaves nothing behind; the caller verifies what arrives.
     pooch.get_logger().setLevel("WARNING")
     try:

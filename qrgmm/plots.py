@@ -9,6 +9,7 @@ from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 
 LABELS = {
     "truth": "Truth",
+    "marginal": "ignores x",
     "qrgmm": "QRGMM",
     "qrgmm_deepfm": "QRGMM†",
     "qrgmm_deep": "QRGMM-D",
@@ -17,12 +18,14 @@ LABELS = {
 }
 COLORS = {
     "truth": "#000000",
+    "marginal": "#777777",
     "qrgmm": "#0072B2",
     "qrgmm_deepfm": "#D55E00",
     "qrgmm_deep": "#CC79A7",
     "qrgmm_fm": "#009E73",
     "cwgan": "#E69F00",
 }
+CYCLE = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000"]
 FLOWS = {"goods": "#009E73", "cash": "#D55E00", "data": "#0072B2", "control": "#CC79A7"}
 
 
@@ -36,6 +39,7 @@ def use_book_style():
             "axes.spines.top": False,
             "axes.spines.right": False,
             "axes.grid": True,
+            "axes.prop_cycle": plt.cycler(color=CYCLE),
             "grid.color": "#dddddd",
             "grid.linewidth": 0.6,
             "lines.linewidth": 1.8,

@@ -111,10 +111,51 @@ def loss_given_default(curve, loans, unit_revenue=1.0, as_fraction=False):
     >>> loss_given_default(law, [5.0, 20.0], as_fraction=True)
     array([[nan, 0.5]])
     """
-    probability = default_probability(curve, loans, unit_revenue)
-    exposure = np.asarray(loans, dtype=float) if as_fraction else 1.0
-    loss = expected_loss(curve, loans, unit_revenue)
-    base = probability * exposure
+    profile = risk_profile(curve, loans, unit_revenue)
+    exposure = _loans(curve, loans) if as_fraction else 1.0
+    return _ratio(profile["expected_loss"], profile["default_probability"] * exposure)
+
+
+def risk_profile(curve, loans, unit_revenue=1.0):
+    r"""Return the four measures of the SCF paper's experiments in one pass over the knots.
+
+    Parameters
+    ----------
+    curve : QuantileCurve
+    loans : float or array of shape (n_loans,) or (n_rows, n_loans)
+        In currency.
+    unit_revenue : float or array of shape (n_rows,)
+        In currency per unit; positive.
+
+    Returns
+    -------
+    dict of str to array of shape (n_rows, n_loans)
+        "default_probability", "expected_loss" and "loss_given_default" in currency, and "squared_loss",
+        :math:`E[L(\ell)^2]`, in currency squared: what the functions of these names and `shortfall_moment` return.
+
+    Notes
+    -----
+    SCF paper, section 6.1.2 and figure 12; chapter 1. Raises like `default_probability`.
+
+    Examples
+    --------
+    >>> profile = risk_profile(QuantileCurve.from_draws([10.0, 30.0]), 20.0)
+    >>> {name: values.item() for name, values in profile.items()}
+    {'default_probability': 0.5, 'expected_loss': 5.0, 'loss_given_default': 10.0, 'squared_loss': 50.0}
+    """
+    _require_curve(curve)
+    revenue = _unit_revenue(curve, unit_revenue)
+    moments = curve.lower_partial_moments(_loans(curve, loans) / revenue, 2)
+    probability, loss, square = (revenue**k * moment for k, moment in enumerate(moments))
+    return {
+        "default_probability": probability,
+        "expected_loss": loss,
+        "loss_given_default": _ratio(loss, probability),
+        "squared_loss": square,
+    }
+
+
+def _ratio(loss, base):
     return np.divide(loss, base, out=np.full_like(loss, np.nan), where=base > 0)
 
 

@@ -1,0 +1,69 @@
+"""Build the HTML book from executed chapters: build/notebooks/ and book/ -> build/html/.
+
+Warnings are errors. The new book takes the place of the old one only when it is complete and passes tests/test_book.py.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+BUILD = ROOT / "build"
+REDIRECT = """<!DOCTYPE html>
+<html lang="en">
+<head><meta charset="utf-8"><title>{title}</title><meta http-equiv="refresh" content="0; url=book/index.html"></head>
+<body><a href="book/index.html">{title}</a></body>
+</html>
+"""
+
+
+def assemble_source(source):
+    """Copy the frame and the executed chapters side by side, as they stand in the repository."""
+    shutil.rmtree(source, ignore_errors=True)
+    shutil.copytree(ROOT / "book", source / "book", ignore=shutil.ignore_patterns("__pycache__", "build.py", "look.py"))
+    (source / "notebooks").mkdir()
+    for text in sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.md")):
+        executed = BUILD / "notebooks" / f"{text.stem}.ipynb"
+        if not executed.exists():
+            sys.exit(f"{executed.relative_to(ROOT)} is missing: make book executes the chapters first")
+        shutil.copy(executed, source / "notebooks")
+
+
+def run(*command, stdout=None, **environment):
+    """Run a program of this environment; stop here where it fails."""
+    program = Path(sys.executable).parent / command[0]
+    status = subprocess.run([program, *command[1:]], stdout=stdout, env=os.environ | environment).returncode
+    if status:
+        sys.exit(f"the book was not built: {command[0]} ended with status {status}; an earlier book is kept as it was")
+
+
+def build_html(source, target):
+    """Build a whole new book below `target` and return the folder of its pages; warnings and errors go to stderr."""
+    shutil.rmtree(target, ignore_errors=True)
+    frame = source / "book"
+    run("jupyter-book", "build", source, "--config", frame / "_config.yml", "--toc", frame / "_toc.yml",
+        "--path-output", target, "--all", "-W", "-n", "--keep-going", "--quiet", stdout=subprocess.DEVNULL)
+    pages = target / "_build" / "html"
+    title = (pages / "book" / "index.html").read_text().partition("<title>")[2].partition("</title>")[0].strip()
+    (pages / "index.html").write_text(REDIRECT.format(title=title))
+    return pages
+
+
+def main():
+    source, work, html, old = (BUILD / name for name in ("source", "work", "html", "html.old"))
+    assemble_source(source)
+    pages = build_html(source, work)
+    run("pytest", "-q", "-p", "no:cacheprovider", ROOT / "tests" / "test_book.py", QRGMM_BOOK=str(pages))
+    shutil.rmtree(old, ignore_errors=True)
+    if html.exists():
+        html.rename(old)
+    pages.rename(html)
+    shutil.rmtree(old, ignore_errors=True)
+    shutil.rmtree(work)
+    print(f"\nThe book is built. Open {html.relative_to(ROOT) / 'index.html'} in a browser.")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,589 @@
+"""The quantile curve against closed forms, exact arithmetic, quadrature and the empirical law."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from laws import curves, curves_and_points, exact_moments, expectation, pieces, sales
+from scipy import integrate, stats
+
+from qrgmm.curve import QuantileCurve, crossing_rate, quantile_levels
+
+UNEVEN = QuantileCurve([0.07, 0.2, 0.35, 0.8, 0.91], [[-3.0, 1.5, 1.5, 4.0, 20.0], [0.0, 0.25, 7.0, 7.5, 7.75]])
+ONE_LEVEL = QuantileCurve([0.3], [[5.0], [-1.0]])
+BIG = QuantileCurve(quantile_levels(2000), np.random.default_rng(0).gamma(2.0, 50.0, size=(10_000, 44)))
+FIXED = [UNEVEN, ONE_LEVEL, UNEVEN[0]]
+
+
+def points_around(curve):
+    """Points below, on, between and above the knots of every row."""
+    knots = np.unique(curve.values)
+    return np.concatenate([knots[:1] - 3, knots, (knots[1:] + knots[:-1]) / 2, knots[:1] + 1 / 3, knots[-1:] + 100])
+
+
+# A uniform law is piecewise linear itself, so the curve is that law with its ends clamped: min(max(U, 1/m), 1 - 1/m).
+
+
+@pytest.mark.parametrize("m", [2, 3, 10, 101])
+def test_uniform_law_has_its_closed_forms(m):
+    a, b = 1 / m, 1 - 1 / m
+    curve = QuantileCurve(quantile_levels(1, m), quantile_levels(1, m))
+    y = np.concatenate([[-1.0, a, b, 2.0], np.linspace(0, 1, 41) ** 2])
+
+    def powers(k):  # E[((y - Y)+)^k] = atom below + integral between + atom above
+        low, high = (y - a).clip(0), (y - b).clip(0)
+        return a * low**k + (low ** (k + 1) - high ** (k + 1)) / (k + 1) + a * high**k
+
+    for order in (1, 2, 3, 0.5, 1.5):
+        np.testing.assert_allclose(curve.lower_partial_moment(y, order)[0], powers(order), rtol=1e-12, atol=1e-15)
+    np.testing.assert_allclose(curve.lower_partial_moment(y, 0)[0], np.select([y <= a, y <= b], [0, y], 1), rtol=1e-12)
+    np.testing.assert_allclose(curve.cdf(y)[0], np.select([y < a, y < b], [0, y], 1), rtol=1e-12)
+    np.testing.assert_allclose(curve.pdf(y)[0], (y >= a) & (y < b), rtol=1e-12)
+    u = np.linspace(0, 1, 57)
+    np.testing.assert_allclose(curve.ppf(u)[0], u.clip(a, b), rtol=1e-12)
+    assert curve.mean()[0] == pytest.approx(0.5, rel=1e-12)
+    variance = 2 * a * (0.5 - a) ** 2 + 2 * (0.5 - a) ** 3 / 3
+    assert curve.std()[0] == pytest.approx(np.sqrt(variance), rel=1e-12, abs=1e-15)
+    for z in (a, 0.5, b, 3.0, -1.0):
+        inside = min(max(z, a), b)
+        score = (inside**3 - a**3 + (1 - inside) ** 3 - (1 - b) ** 3) / 3 + abs(z - inside)
+        assert curve.crps([z])[0] == pytest.approx(score, rel=1e-12)
+    distorted = (y.clip(a, b) ** 3 - a**3) / 3 + (y - b).clip(0)
+    np.testing.assert_allclose(curve.distorted_shortfall(y, np.square)[0], distorted, rtol=1e-12, atol=1e-15)
+
+
+@pytest.mark.parametrize("law", [stats.expon(), stats.norm(5, 2), stats.uniform(1, 3)], ids=["exponential", "normal", "uniform"])
+@pytest.mark.parametrize("m", [10, 100, 1000])
+def test_curve_of_a_law_is_as_close_as_interpolation_allows(law, m):
+    levels = quantile_levels(1, m)
+    curve = QuantileCurve(levels, law.ppf(levels))
+    np.testing.assert_allclose(curve.cdf(law.ppf(levels))[0, :-1], levels[:-1], rtol=1e-12)
+    # Moments of order 1 differ by at most the integral of |Q_m - Q|, the Wasserstein distance of the two laws.
+    cells = zip([1e-14, *levels], [*levels, 1 - 1e-14])
+    gaps = [integrate.quad(lambda u: abs(curve.ppf(u)[0, 0] - law.ppf(u)), *cell, epsrel=1e-6)[0] for cell in cells]
+    distance = 1.001 * sum(gaps) + 1e-12
+    assert distance < 4 * law.std() * np.log(m) / m
+    c = law.ppf(np.linspace(0.001, 0.999, 25))
+    expected = c * law.cdf(c) - [law.expect(lambda y: y, ub=x, epsabs=1e-12) for x in c]
+    assert np.abs(curve.lower_partial_moment(c)[0] - expected).max() <= distance
+    assert abs(curve.mean()[0] - law.mean()) <= distance
+    assert np.abs(curve.cdf(c)[0] - law.cdf(c)).max() <= 1 / m + 1e-12
+
+
+def test_interpolation_error_on_the_main_region_is_that_of_the_second_derivative():
+    levels = quantile_levels(1, 200)
+    curve = QuantileCurve(levels, stats.expon.ppf(levels))
+    u = np.linspace(levels[0], 0.9, 5001)
+    error = curve.ppf(u)[0] - stats.expon.ppf(u)
+    assert 0 <= error.max() + 1e-15 and error.min() > -1e-15  # a chord of a convex function lies above it
+    assert error.max() <= (1 / 200) ** 2 / 8 / (1 - 0.9) ** 2
+
+
+# Arbitrary curves.
+
+
+@pytest.mark.parametrize("order", [0, 1, 2, 3, 5])
+@given(curves_and_points())
+def test_moments_of_whole_order_equal_exact_arithmetic(order, law):
+    curve, y = law
+    expected = exact_moments(curve, y, order)
+    np.testing.assert_allclose(curve.lower_partial_moment(y, order), expected, rtol=1e-12, atol=1e-250)
+
+
+@pytest.mark.parametrize("order", [0.5, 1.5, 2.25])
+@given(curves_and_points())
+def test_moments_of_fractional_order_equal_exact_arithmetic(order, law):
+    curve, y = law
+    np.testing.assert_allclose(curve.lower_partial_moment(y, order), exact_moments(curve, y, order), rtol=1e-10, atol=1e-250)
+
+
+def test_fractional_moments_far_above_narrow_steps_lose_no_digits():
+    curve = QuantileCurve([0.2, 0.4, 0.6, 0.8], [0.0, 1e-6, 2e-6, 3e-6])
+    y = np.array([1e-6, 1.0, 1e3, 1e6])
+    np.testing.assert_allclose(curve.lower_partial_moment(y, 1.5), exact_moments(curve, y, 1.5), rtol=1e-12)
+
+
+@pytest.mark.parametrize("order", [0, 0.5, 1, 1.5, 2, 3])
+@pytest.mark.parametrize("curve", FIXED, ids=repr)
+def test_moments_equal_quadrature(curve, order):
+    y = points_around(curve)
+    levels = [0.0, *curve.levels, 1.0]
+    for i in range(len(curve)):
+        knots = np.concatenate([curve.values[i, :1], curve.values[i], curve.values[i, -1:]])
+
+        def shortfall(u, level, knots=knots):
+            depth = level - np.interp(u, levels, knots)
+            return depth**order if depth > 0 else 0.0
+
+        for value, level in zip(curve[i].lower_partial_moment(y, order)[0], y):
+            kinks = np.interp(level, knots[1:-1], levels[1:-1]) if len(curve.levels) > 1 else 0.3
+            kinks = sorted({*levels[1:-1], kinks})
+            cells = zip([0.0, *kinks], [*kinks, 1.0])
+            total = sum(integrate.quad(shortfall, a, b, args=(level,), epsabs=1e-13, limit=200)[0] for a, b in cells)
+            assert value == pytest.approx(total, rel=1e-10, abs=1e-10)
+
+
+@given(curves_and_points())
+def test_cdf_equals_exact_arithmetic(law):
+    curve, y = law
+    # P(Y <= y) = 1 - P(-Y < -y), and the mirrored law has the mirrored levels.
+    mirrored = QuantileCurve(1 - curve.levels[::-1], -curve.values)
+    np.testing.assert_allclose(curve.cdf(y), 1 - exact_moments(mirrored, -y, 0), rtol=0, atol=1e-12)
+
+
+@given(curves())
+def test_mean_and_std_equal_quadrature(curve):
+    scale = 1 + np.abs(curve.values).max()
+    for i in range(len(curve)):
+        mean = expectation(curve, i, lambda y: y)
+        assert curve.mean()[i] == pytest.approx(mean, rel=1e-12, abs=1e-12 * scale)
+        variance = expectation(curve, i, lambda y, mean=mean: (y - mean) ** 2)
+        assert curve.std()[i] == pytest.approx(np.sqrt(variance), rel=1e-10, abs=1e-10 * scale)
+
+
+@given(curves(), sales)
+def test_crps_equals_exact_integration_of_its_definition(curve, y):
+    nodes, weights = np.polynomial.legendre.leggauss(3)  # the integrand is piecewise quadratic
+    for i in range(len(curve)):
+        cuts = np.unique([*curve.values[i], y])
+        width = np.diff(cuts)
+        z = cuts[:-1, None] + width[:, None] * (nodes + 1) / 2
+        square = (curve[i].cdf(z.reshape(1, -1)).reshape(z.shape) - (z >= y)) ** 2 if len(width) else np.zeros(z.shape)
+        assert curve[i].crps([y])[0] == pytest.approx(width @ (square @ weights) / 2, rel=1e-10, abs=1e-9)
+
+
+@pytest.mark.parametrize("curve", FIXED, ids=repr)
+def test_crps_equals_a_dense_midpoint_rule(curve):
+    y = np.array([2.2, 7.6])[: len(curve)]
+    z, step = np.linspace(-10, 30, 400_001, retstep=True)
+    z = z[:-1] + step / 2
+    expected = ((curve.cdf(z) - (y[:, None] <= z)) ** 2).sum(axis=1) * step
+    np.testing.assert_allclose(curve.crps(y), expected, atol=2 * step)
+
+
+@given(curves_and_points())
+def test_density_integrates_to_the_mass_between_knots_and_is_the_slope_of_the_cdf(law):
+    curve, y = law
+    width = np.diff(curve.values)
+    middle = curve.values[:, :-1] + width / 2
+    if middle.size:
+        mass = np.where(width > 0, np.diff(curve.levels), 0)
+        np.testing.assert_allclose(curve.pdf(middle) * width, mass, rtol=1e-12)
+    outside = np.column_stack([curve.values[:, 0] - 1, curve.values[:, -1]])
+    np.testing.assert_array_equal(curve.pdf(outside), 0)
+
+
+@pytest.mark.parametrize("curve", FIXED, ids=repr)
+@pytest.mark.parametrize("power", [1, 2, 5])
+def test_distorted_shortfall_of_a_power_equals_integration_of_the_power_of_the_cdf(curve, power):
+    for i in range(len(curve)):
+        for y in points_around(curve):
+            cuts = np.unique([curve.values[i, 0], *curve.values[i], y])
+            cells = zip(cuts, cuts[1:])
+            law = curve[i]
+            total = sum(integrate.quad(lambda z: law.cdf(z)[0, 0] ** power, *cell)[0] for cell in cells if cell[1] <= y)
+            value = law.distorted_shortfall(y, lambda u: u**power)[0, 0]
+            assert value == pytest.approx(total, rel=1e-10, abs=1e-10)
+
+
+@given(curves_and_points())
+def test_undistorted_shortfall_is_the_first_moment(law):
+    curve, y = law
+    shortfall = curve.distorted_shortfall(y, lambda u: u)
+    np.testing.assert_allclose(shortfall, curve.lower_partial_moment(y), rtol=1e-12, atol=1e-250)
+
+
+# Quantiles and distribution function as each other's inverse.
+
+
+@given(curves())
+def test_quantiles_at_the_levels_are_the_values_to_the_last_bit(curve):
+    np.testing.assert_array_equal(curve.ppf(curve.levels), curve.values)
+
+
+@given(curves(), st.lists(st.floats(0, 1), min_size=1, max_size=5))
+def test_ppf_is_linear_interpolation_with_flat_ends(curve, u):
+    for i in range(len(curve)):
+        expected = np.interp(u, curve.levels, curve.values[i])
+        scale = 1 + np.abs(curve.values[i]).max()
+        np.testing.assert_allclose(curve.ppf(u)[i], expected, rtol=1e-12, atol=1e-12 * scale)
+
+
+@given(curves_and_points(), st.lists(st.floats(0, 1), min_size=1, max_size=5))
+def test_ppf_and_cdf_obey_the_galois_inequalities(law, u):
+    curve, y = law
+    rounding = 4 * np.spacing(1 + np.abs(curve.values).max())
+    u = np.array([*u, *curve.levels])
+    assert (curve.cdf(curve.ppf(u) + rounding) >= u - 1e-12).all()
+    assert (curve.lower_partial_moment(curve.ppf(u) - rounding, 0) <= u + 1e-12).all()
+    inside = y >= curve.values[:, :1]
+    assert (curve.ppf(curve.cdf(y)) <= y + rounding)[inside].all()
+    assert (curve.upper_quantile(curve.lower_partial_moment(y, 0)) >= np.minimum(y, curve.values[:, -1:]) - rounding).all()
+
+
+@given(curves(), st.lists(st.floats(0, 1), min_size=2, max_size=20).map(sorted))
+def test_ppf_is_monotone(curve, u):
+    steps = np.diff(curve.ppf(sorted([*u, *curve.levels])))
+    assert (steps >= -4 * np.spacing(np.abs(curve.values).max())).all()
+
+
+@given(curves(), st.lists(sales, min_size=1, max_size=20))
+def test_cdf_and_strict_probability_are_monotone_probabilities_in_order(curve, y):
+    y = np.concatenate([y, *curve.values, *np.nextafter(curve.values, np.inf), *np.nextafter(curve.values, -np.inf)])
+    y = np.sort(y)
+    at_most, less = curve.cdf(y), curve.lower_partial_moment(y, 0)
+    for probability in (at_most, less):
+        assert (np.diff(probability) >= 0).all()
+        assert (probability >= 0).all() and (probability <= 1).all()
+    assert (less <= at_most).all()
+
+
+@given(curves(), st.lists(sales, min_size=3, max_size=12, unique=True))
+def test_first_moment_is_convex_and_rises_by_at_most_one_per_unit(curve, y):
+    y = np.sort([*y, *(np.array(y) + 0.5)])
+    moment = curve.lower_partial_moment(y)
+    rounding = 1e-12 * (1 + np.abs(moment).max())
+    step = np.diff(y)
+    rise = np.diff(moment)
+    assert (rise >= -rounding).all() and (rise <= step + rounding).all()
+    chord = moment[:, :-2] * step[1:] + moment[:, 2:] * step[:-1] - moment[:, 1:-1] * (step[1:] + step[:-1])
+    assert (chord >= -rounding * (step[1:] + step[:-1])).all()
+
+
+@given(curves(max_rows=1).filter(lambda curve: len(np.unique(curve.values)) == curve.values.size > 1))
+def test_clamped_ends_are_atoms(curve):
+    lowest, highest = curve.values[0, 0], curve.values[0, -1]
+    assert curve.lower_partial_moment(lowest, 0) == 0
+    assert curve.cdf(lowest) == curve.levels[0]
+    assert curve.lower_partial_moment(highest, 0) == pytest.approx(curve.levels[-1], rel=1e-12)
+    assert curve.cdf(highest) == 1
+    assert curve.cdf(np.nextafter(lowest, -np.inf)) == 0
+
+
+def test_a_single_level_is_one_atom():
+    assert ONE_LEVEL.ppf([0, 0.2, 0.9, 1]).tolist() == [[5.0] * 4, [-1.0] * 4]
+    assert ONE_LEVEL.cdf([-1.0, 5.0]).tolist() == [[0, 1], [1, 1]]
+    assert ONE_LEVEL.mean().tolist() == [5, -1] and ONE_LEVEL.std().tolist() == [0, 0]
+    assert ONE_LEVEL.crps([4.0, 4.0]).tolist() == [1, 5]
+
+
+def test_masses_sum_to_one_and_match_the_pieces():
+    atoms, spread = UNEVEN.masses()
+    assert atoms.sum() + spread.sum() == pytest.approx(1, rel=1e-15)
+    law = [float(mass) for mass, *_ in pieces(UNEVEN, 0)]
+    np.testing.assert_allclose([atoms[0], atoms[-1], *spread], law, rtol=1e-15)
+
+
+# The empirical law.
+
+draw_lists = st.lists(sales, min_size=1, max_size=12)
+
+
+@given(draw_lists, draw_lists)
+def test_from_draws_is_the_empirical_law(draws, y):
+    curve, y = QuantileCurve.from_draws(draws), np.array([*y, *draws])
+    scale = 1 + np.abs([*draws, *y]).max()
+    draws = np.array(draws)
+    np.testing.assert_array_equal(curve.cdf(y)[0], (draws <= y[:, None]).mean(axis=1))
+    np.testing.assert_array_equal(curve.lower_partial_moment(y, 0)[0], (draws < y[:, None]).mean(axis=1))
+    for order in (1, 2, 3, 1.5):
+        expected = ((y[:, None] - draws).clip(0) ** order).mean(axis=1)
+        np.testing.assert_allclose(curve.lower_partial_moment(y, order)[0], expected, rtol=1e-11)
+    assert curve.mean()[0] == pytest.approx(draws.mean(), rel=1e-12, abs=1e-12 * scale)
+    assert curve.std()[0] == pytest.approx(draws.std(), rel=1e-10, abs=1e-10 * scale)
+    score = np.abs(draws - y[0]).mean() - np.abs(draws[:, None] - draws).mean() / 2
+    assert curve.crps(y[:1])[0] == pytest.approx(score, rel=1e-10, abs=1e-11 * scale)
+    np.testing.assert_array_equal(curve.pdf(y), 0)
+
+
+def test_from_draws_agrees_with_scipy_ecdf_and_numpy_quantiles():
+    draws = np.random.default_rng(1).poisson(4.0, size=250).astype(float)
+    curve = QuantileCurve.from_draws(draws)
+    ecdf = stats.ecdf(draws).cdf
+    y = np.linspace(-1, 15, 65)
+    np.testing.assert_allclose(curve.cdf(y)[0], ecdf.evaluate(y), rtol=1e-12, atol=1e-15)
+    u = np.linspace(0, 1, 1001)
+    np.testing.assert_array_equal(curve.ppf(u)[0], np.quantile(draws, u, method="inverted_cdf"))
+    assert stats.ks_1samp(np.unique(draws), lambda x: curve.cdf(x)[0]).statistic >= 0
+
+
+def test_upper_quantile_is_the_far_end_of_a_gap_and_ppf_the_near_one():
+    law = QuantileCurve.from_draws([1.0, 2.0, 5.0, 9.0])
+    u = [0, 0.25, 0.3, 0.5, 0.75, 1]
+    assert law.ppf(u).tolist() == [[1, 1, 2, 2, 5, 9]]
+    assert law.upper_quantile(u).tolist() == [[1, 2, 2, 5, 9, 9]]
+
+
+@given(curves(), st.lists(st.floats(0, 1), min_size=1, max_size=5))
+def test_upper_quantile_equals_ppf_where_there_is_no_gap(curve, u):
+    u = [*u, *curve.levels]
+    scale = 1 + np.abs(curve.values).max()
+    np.testing.assert_allclose(curve.upper_quantile(u), curve.ppf(u), rtol=1e-12, atol=1e-12 * scale)
+
+
+# Draws.
+
+
+def strict_and_weak_distance(draws, law):
+    """sup |F_n - F| of one law with atoms, from both sides of every point where either jumps."""
+    y = np.unique([*draws, *law.values[0]])
+    ordered = np.sort(draws)
+    at_most = np.searchsorted(ordered, y, side="right") / len(draws) - law.cdf(y)[0]
+    less = np.searchsorted(ordered, y, side="left") / len(draws) - law.lower_partial_moment(y, 0)[0]
+    return max(np.abs(at_most).max(), np.abs(less).max())
+
+
+@pytest.mark.parametrize("levels", [quantile_levels(1, 10), [0.05, 0.3, 0.31, 0.9]], ids=["even", "uneven"])
+def test_draws_follow_the_curve(levels):
+    values = np.random.default_rng(2).gamma(2.0, size=(3, len(levels)))
+    curve = QuantileCurve(levels, values)
+    draws = curve.sample(40_000, rng=3)
+    for i in range(3):
+        # A distance above 1.95 / sqrt(n) has a probability below 0.001; the seed is fixed.
+        assert strict_and_weak_distance(draws[i], curve[i]) < 1.95 / np.sqrt(40_000)
+    assert abs(np.corrcoef(draws)[np.triu_indices(3, 1)]).max() < 0.02
+
+
+def test_draws_of_an_empirical_law_are_its_draws():
+    draws = np.array([[3.0, 1.0, 2.0, 2.0]])
+    sample = QuantileCurve.from_draws(draws).sample(40_000, rng=4)
+    np.testing.assert_allclose([(sample == y).mean() for y in (1, 2, 3)], [0.25, 0.5, 0.25], atol=0.01)
+    assert set(np.unique(sample)) == {1, 2, 3}
+
+
+SHAPES = [(1, 1), (1, 100_000), (5, 16_384), (3, 16_385), (2_000, 1), (700, 37), (40, 1_000)]
+
+
+@pytest.mark.parametrize(("n_rows", "n_draws"), SHAPES)
+@pytest.mark.parametrize("even", [True, False])
+def test_draws_are_quantiles_of_one_uniform_each_row_by_row(n_rows, n_draws, even):
+    levels = quantile_levels(1, 20) if even else np.arange(1, 20) / 20.5
+    curve = QuantileCurve(levels, 5 + np.random.default_rng(5).normal(size=(n_rows, 19)))
+    draws = curve.sample(n_draws, np.random.default_rng(6))
+    assert draws.shape == (n_rows, n_draws)
+    expected = curve.ppf(np.random.default_rng(6).random((n_rows, n_draws)))
+    np.testing.assert_allclose(draws, expected, rtol=1e-9)
+
+
+@given(curves(), st.integers(0, 10))
+def test_draws_stay_within_the_knots(curve, seed):
+    draws = curve.sample(50, seed)
+    rounding = 1e-12 * (1 + np.abs(curve.values).max())
+    assert (draws >= curve.values[:, :1] - rounding).all() and (draws <= curve.values[:, -1:] + rounding).all()
+
+
+def test_a_seed_is_its_generator_and_repeats():
+    first, again = UNEVEN.sample(100, rng=7), UNEVEN.sample(100, rng=np.random.default_rng(7))
+    np.testing.assert_array_equal(first, again)
+    assert (first != UNEVEN.sample(100, rng=8)).any()
+    assert (UNEVEN.sample(100) != UNEVEN.sample(100)).any()
+
+
+def test_a_generator_moves_on_between_calls():
+    rng = np.random.default_rng(9)
+    assert (UNEVEN.sample(20, rng) != UNEVEN.sample(20, rng)).any()
+
+
+def test_no_global_random_state_is_touched():
+    before = np.random.get_state()  # noqa: NPY002 - the global state is what is looked at
+    UNEVEN.sample(100, rng=1)
+    UNEVEN.sample(100)
+    after = np.random.get_state()  # noqa: NPY002
+    assert before[2:] == after[2:] and (before[1] == after[1]).all()
+
+
+# Construction, rows, shapes.
+
+
+def test_crossing_quantiles_are_sorted_or_refused():
+    crossed = [[1.0, 3.0, 2.0], [1.0, 2.0, 3.0]]
+    assert QuantileCurve([0.2, 0.5, 0.8], crossed).values.tolist() == [[1, 2, 3], [1, 2, 3]]
+    with pytest.raises(ValueError, match="values must not decrease along a row, but quantiles cross in 1 rows"):
+        QuantileCurve([0.2, 0.5, 0.8], crossed, crossing="raise")
+    assert QuantileCurve([0.2, 0.5, 0.8], [1.0, 1.0, 2.0], crossing="raise").values.tolist() == [[1, 1, 2]]
+
+
+@pytest.mark.parametrize(
+    ("values", "rate"), [([[1, 2, 3]], 0), ([[3, 2, 1], [1, 1, 1]], 0.5), ([[1.0]], 0), ([[1, 3, 2], [2, 1, 3]], 0.5)]
+)
+def test_crossing_rate_is_the_share_of_neighbours_in_the_wrong_order(values, rate):
+    assert crossing_rate(values) == rate
+
+
+@pytest.mark.parametrize(("n", "m", "expected"), [(16, None, 4), (1, None, 2), (8523, None, 92), (5, 10, 10), (100, 7.0, 7)])
+def test_levels_are_whole_multiples_of_one_over_m(n, m, expected):
+    assert quantile_levels(n, m).tolist() == [j / expected for j in range(1, expected)]
+
+
+@pytest.mark.parametrize("rows", [0, -1, slice(1, 3), [2, 0], np.array([True, False, True, False]), np.array([1, 1])])
+def test_rows_of_a_curve_are_curves(rows):
+    curve = QuantileCurve([0.25, 0.5, 0.75], np.arange(12.0).reshape(4, 3))
+    part = curve[rows]
+    assert isinstance(part, QuantileCurve) and len(part) == len(np.atleast_2d(curve.values[rows]))
+    np.testing.assert_array_equal(part.cdf(4.2), np.atleast_2d(curve.cdf(4.2)[rows]))
+    np.testing.assert_array_equal(part.mean(), np.atleast_1d(curve.mean()[rows]))
+    assert not part.values.flags.writeable
+
+
+def test_rows_of_an_empirical_law_keep_its_atoms():
+    curve = QuantileCurve.from_draws([[1.0, 2.0], [3.0, 9.0]])
+    assert curve[1].cdf([2.9, 3.0, 9.0]).tolist() == [[0, 0.5, 1]]
+
+
+def test_arrays_of_a_curve_are_read_only_and_independent_of_the_callers():
+    levels, values = np.array([0.25, 0.75]), np.array([[1.0, 2.0]])
+    curve = QuantileCurve(levels, values)
+    for array in (curve.levels, curve.values, curve.below, curve.up_to):
+        with pytest.raises(ValueError, match="read-only"):
+            array[0] = 0
+    levels[0], values[0, 0] = 0.1, -9.0
+    assert curve.levels[0] == 0.25 and curve.values[0, 0] == 1
+
+
+def test_the_representation_says_the_size():
+    assert repr(UNEVEN) == "QuantileCurve(n_rows=2, n_levels=5)" and len(UNEVEN) == 2
+
+
+METHODS = ["cdf", "ppf", "upper_quantile", "pdf", "lower_partial_moment"]
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_points_may_be_a_number_a_shared_array_or_one_row_each(method):
+    evaluate = getattr(UNEVEN, method)
+    shared = np.array([0.2, 0.5, 0.9])
+    own = np.array([[0.1, 0.6, 1.0], [0.3, 0.4, 0.0]])
+    assert evaluate(0.5).shape == (2, 1)
+    assert evaluate(shared).shape == evaluate(own).shape == evaluate(shared[None]).shape == (2, 3)
+    np.testing.assert_array_equal(evaluate(shared), evaluate(np.tile(shared, (2, 1))))
+    np.testing.assert_array_equal(evaluate(0.5)[:, 0], evaluate(shared)[:, 1])
+    for i in range(2):
+        np.testing.assert_array_equal(evaluate(own)[i], getattr(UNEVEN[i], method)(own[i])[0])
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_ten_thousand_rows_give_what_each_row_gives_alone(method):
+    points = np.random.default_rng(10).uniform(0, 1, size=(10_000, 2)) * (1 if "q" in method or method == "ppf" else 200)
+    result = getattr(BIG, method)(points)
+    assert result.shape == (10_000, 2)
+    for i in (0, 4321, 9999):
+        np.testing.assert_allclose(result[i], getattr(BIG[i], method)(points[i])[0], rtol=1e-12)
+
+
+def test_moments_of_ten_thousand_rows_give_what_each_row_gives_alone():
+    y = BIG.mean()
+    together = [BIG.mean(), BIG.std(), BIG.crps(y), BIG.distorted_shortfall(y[:, None], np.square)[:, 0]]
+    for i in (0, 4321, 9999):
+        law = BIG[i]
+        alone = [law.mean(), law.std(), law.crps(y[[i]]), law.distorted_shortfall(y[i], np.square)[:, 0]]
+        np.testing.assert_allclose([values[i] for values in together], np.ravel(alone), rtol=1e-12)
+
+
+# Bad input.
+
+
+@pytest.mark.parametrize(
+    ("levels", "values", "message"),
+    [
+        ([0.5, 0.5], [1.0, 2.0], "levels must be strictly increasing, got unsorted or repeated levels"),
+        ([0.5, 0.2], [1.0, 2.0], "levels must be strictly increasing"),
+        ([0.0, 0.5], [1.0, 2.0], r"levels must lie inside \(0, 1\), got 0 to 0.5"),
+        ([0.5, 1.5], [1.0, 2.0], r"levels must lie inside \(0, 1\), got 0.5 to 1.5"),
+        ([np.nan, 0.5], [1.0, 2.0], r"levels must lie inside \(0, 1\)"),
+        (0.5, [1.0], r"levels must be a non-empty array of shape \(n_levels,\), got shape \(\)"),
+        ([], [[]], "levels must be a non-empty array"),
+        ([0.5], [1.0, 2.0], "values must have 1 columns, one per level, got 2"),
+        ([0.2, 0.5], [[1.0], [2.0]], "values must have 2 columns, one per level, got 1"),
+        ([0.5], [[[1.0]]], r"values must be non-empty with shape \(n_rows, n_columns\), got \(1, 1, 1\)"),
+        ([0.5], np.empty((0, 1)), r"values must be non-empty with shape .* got \(0, 1\)"),
+        ([0.5], 3.0, r"values must be non-empty with shape .* got \(\)"),
+        ([0.5], [np.nan], "values must be finite, got NaN or infinity"),
+        ([0.2, 0.5], [1.0, np.inf], "values must be finite, got NaN or infinity"),
+    ],
+)
+def test_bad_curves_are_refused(levels, values, message):
+    with pytest.raises(ValueError, match=message):
+        QuantileCurve(levels, values)
+
+
+def test_an_unknown_way_with_crossings_is_refused():
+    with pytest.raises(ValueError, match="crossing must be 'sort' or 'raise', got 'ignore'"):
+        QuantileCurve([0.5], [1.0], crossing="ignore")
+
+
+@pytest.mark.parametrize(
+    ("draws", "message"),
+    [
+        ([], r"draws must be non-empty with shape .* got \(1, 0\)"),
+        (5.0, r"draws must be non-empty with shape .* got \(\)"),
+        ([1.0, np.nan], "draws must be finite"),
+    ],
+)
+def test_bad_draws_are_refused(draws, message):
+    with pytest.raises(ValueError, match=message):
+        QuantileCurve.from_draws(draws)
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize(
+    ("points", "message"),
+    [
+        (np.nan, "must be finite, got NaN or infinity"),
+        ([0.5, np.inf], "must be finite, got NaN or infinity"),
+        ([], r"must be a number, \(n_points,\) or \(2, n_points\), got shape \(0,\)"),
+        (np.zeros((3, 1)), r"must be a number, \(n_points,\) or \(2, n_points\), got shape \(3, 1\)"),
+        (np.zeros((2, 1, 1)), r"got shape \(2, 1, 1\)"),
+    ],
+)
+def test_bad_points_are_refused(method, points, message):
+    name = "u" if method in ("ppf", "upper_quantile") else "y"
+    with pytest.raises(ValueError, match=f"^{name} {message}" if message.startswith("must") else message):
+        getattr(UNEVEN, method)(points)
+
+
+@pytest.mark.parametrize("method", ["ppf", "upper_quantile"])
+@pytest.mark.parametrize("u", [-0.1, 1.1])
+def test_probabilities_outside_the_unit_interval_are_refused(method, u):
+    with pytest.raises(ValueError, match=rf"u must lie in \[0, 1\], got {u} to {u}"):
+        getattr(UNEVEN, method)(u)
+
+
+@pytest.mark.parametrize("order", [-1, -0.5, np.nan, np.inf, [1, 2]])
+def test_bad_orders_are_refused(order):
+    with pytest.raises(ValueError, match="order must be a finite number of at least 0, got"):
+        UNEVEN.lower_partial_moment(1.0, order)
+
+
+@pytest.mark.parametrize("n_draws", [0, -3, 2.5, np.nan, np.inf, [5]])
+def test_bad_numbers_of_draws_are_refused(n_draws):
+    with pytest.raises(ValueError, match="n_draws must be a whole number of at least 1, got"):
+        UNEVEN.sample(n_draws)
+
+
+@pytest.mark.parametrize(
+    ("y", "message"),
+    [([1.0], r"y must have shape \(2,\), one observation per row, got \(1,\)"), ([1.0, np.nan], "y must be finite")],
+)
+def test_bad_observations_are_refused(y, message):
+    with pytest.raises(ValueError, match=message):
+        UNEVEN.crps(y)
+
+
+@pytest.mark.parametrize(
+    ("n", "m", "message"),
+    [
+        (0, None, "n must be at least 1, got 0"),
+        (np.nan, None, "n must be at least 1, got nan"),
+        (10, 1, "m must be a whole number of at least 2, got 1"),
+        (10, 2.5, "m must be a whole number of at least 2, got 2.5"),
+        (10, np.inf, "m must be a whole number of at least 2, got inf"),
+    ],
+)
+def test_bad_grids_are_refused(n, m, message):
+    with pytest.raises(ValueError, match=message):
+        quantile_levels(n, m)
+
+
+@pytest.mark.parametrize("rows", [(0, 1), (slice(None), 0), [], np.zeros(2, dtype=bool)], ids=["cell", "column", "none", "mask"])
+def test_a_choice_that_is_not_rows_is_refused(rows):
+    with pytest.raises(ValueError, match="rows"):
+        UNEVEN[rows]
