@@ -26,8 +26,8 @@ def points_around(curve):
 
 @pytest.mark.parametrize("m", [2, 3, 10, 101])
 def test_uniform_law_has_its_closed_forms(m):
-    a, b = 1 / m, 1 - 1 / m
     curve = QuantileCurve(quantile_levels(1, m), quantile_levels(1, m))
+    a, b = curve.values[0, [0, -1]]
     y = np.concatenate([[-1.0, a, b, 2.0], np.linspace(0, 1, 41) ** 2])
 
     def powers(k):  # E[((y - Y)+)^k] = atom below + integral between + atom above
@@ -52,8 +52,8 @@ def test_uniform_law_has_its_closed_forms(m):
     np.testing.assert_allclose(curve.distorted_shortfall(y, np.square)[0], distorted, rtol=1e-12, atol=1e-15)
 
 
-@pytest.mark.parametrize("law", [stats.expon(), stats.norm(5, 2), stats.uniform(1, 3)], ids=["exponential", "normal", "uniform"])
-@pytest.mark.parametrize("m", [10, 100, 1000])
+@pytest.mark.parametrize("law", [stats.expon(), stats.norm(5, 2), stats.uniform(1, 3)], ids=["exp", "norm", "uniform"])
+@pytest.mark.parametrize("m", [10, 100])
 def test_curve_of_a_law_is_as_close_as_interpolation_allows(law, m):
     levels = quantile_levels(1, m)
     curve = QuantileCurve(levels, law.ppf(levels))
@@ -94,7 +94,8 @@ def test_moments_of_whole_order_equal_exact_arithmetic(order, law):
 @given(curves_and_points())
 def test_moments_of_fractional_order_equal_exact_arithmetic(order, law):
     curve, y = law
-    np.testing.assert_allclose(curve.lower_partial_moment(y, order), exact_moments(curve, y, order), rtol=1e-10, atol=1e-250)
+    expected = exact_moments(curve, y, order)
+    np.testing.assert_allclose(curve.lower_partial_moment(y, order), expected, rtol=1e-10, atol=1e-250)
 
 
 def test_fractional_moments_far_above_narrow_steps_lose_no_digits():
@@ -176,12 +177,14 @@ def test_density_integrates_to_the_mass_between_knots_and_is_the_slope_of_the_cd
 @pytest.mark.parametrize("curve", FIXED, ids=repr)
 @pytest.mark.parametrize("power", [1, 2, 5])
 def test_distorted_shortfall_of_a_power_equals_integration_of_the_power_of_the_cdf(curve, power):
-    for i in range(len(curve)):
+    def height(z, law):
+        return law.cdf(z)[0, 0] ** power
+
+    for law in (curve[i] for i in range(len(curve))):
         for y in points_around(curve):
-            cuts = np.unique([curve.values[i, 0], *curve.values[i], y])
-            cells = zip(cuts, cuts[1:])
-            law = curve[i]
-            total = sum(integrate.quad(lambda z: law.cdf(z)[0, 0] ** power, *cell)[0] for cell in cells if cell[1] <= y)
+            cuts = np.unique([*law.values[0], y])
+            cells = [cell for cell in zip(cuts, cuts[1:]) if cell[1] <= y]
+            total = sum(integrate.quad(height, *cell, args=(law,))[0] for cell in cells)
             value = law.distorted_shortfall(y, lambda u: u**power)[0, 0]
             assert value == pytest.approx(total, rel=1e-10, abs=1e-10)
 
@@ -218,7 +221,8 @@ def test_ppf_and_cdf_obey_the_galois_inequalities(law, u):
     assert (curve.lower_partial_moment(curve.ppf(u) - rounding, 0) <= u + 1e-12).all()
     inside = y >= curve.values[:, :1]
     assert (curve.ppf(curve.cdf(y)) <= y + rounding)[inside].all()
-    assert (curve.upper_quantile(curve.lower_partial_moment(y, 0)) >= np.minimum(y, curve.values[:, -1:]) - rounding).all()
+    below_top = np.minimum(y, curve.values[:, -1:])
+    assert (curve.upper_quantile(curve.lower_partial_moment(y, 0)) >= below_top - rounding).all()
 
 
 @given(curves(), st.lists(st.floats(0, 1), min_size=2, max_size=20).map(sorted))
@@ -304,7 +308,6 @@ def test_from_draws_agrees_with_scipy_ecdf_and_numpy_quantiles():
     np.testing.assert_allclose(curve.cdf(y)[0], ecdf.evaluate(y), rtol=1e-12, atol=1e-15)
     u = np.linspace(0, 1, 1001)
     np.testing.assert_array_equal(curve.ppf(u)[0], np.quantile(draws, u, method="inverted_cdf"))
-    assert stats.ks_1samp(np.unique(draws), lambda x: curve.cdf(x)[0]).statistic >= 0
 
 
 def test_upper_quantile_is_the_far_end_of_a_gap_and_ppf_the_near_one():
@@ -410,7 +413,7 @@ def test_crossing_rate_is_the_share_of_neighbours_in_the_wrong_order(values, rat
     assert crossing_rate(values) == rate
 
 
-@pytest.mark.parametrize(("n", "m", "expected"), [(16, None, 4), (1, None, 2), (8523, None, 92), (5, 10, 10), (100, 7.0, 7)])
+@pytest.mark.parametrize(("n", "m", "expected"), [(16, None, 4), (1, None, 2), (8523, None, 92), (5, 10, 10)])
 def test_levels_are_whole_multiples_of_one_over_m(n, m, expected):
     assert quantile_levels(n, m).tolist() == [j / expected for j in range(1, expected)]
 
@@ -462,7 +465,8 @@ def test_points_may_be_a_number_a_shared_array_or_one_row_each(method):
 
 @pytest.mark.parametrize("method", METHODS)
 def test_ten_thousand_rows_give_what_each_row_gives_alone(method):
-    points = np.random.default_rng(10).uniform(0, 1, size=(10_000, 2)) * (1 if "q" in method or method == "ppf" else 200)
+    top = 1 if method in ("ppf", "upper_quantile") else 200
+    points = np.random.default_rng(10).uniform(0, top, size=(10_000, 2))
     result = getattr(BIG, method)(points)
     assert result.shape == (10_000, 2)
     for i in (0, 4321, 9999):
@@ -583,7 +587,13 @@ def test_bad_grids_are_refused(n, m, message):
         quantile_levels(n, m)
 
 
-@pytest.mark.parametrize("rows", [(0, 1), (slice(None), 0), [], np.zeros(2, dtype=bool)], ids=["cell", "column", "none", "mask"])
-def test_a_choice_that_is_not_rows_is_refused(rows):
+@pytest.mark.parametrize("cell", [(0, 1), (slice(None), 0)])
+def test_single_levels_of_a_curve_are_no_curve(cell):
+    with pytest.raises(IndexError, match="too many indices"):
+        UNEVEN[cell]
+
+
+@pytest.mark.parametrize("rows", [[], np.zeros(2, dtype=bool), slice(5, 9)], ids=["list", "mask", "slice"])
+def test_a_choice_of_no_rows_is_refused(rows):
     with pytest.raises(ValueError, match="rows"):
         UNEVEN[rows]

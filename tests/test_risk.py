@@ -1,0 +1,631 @@
+"""Risk as a function of the loan against definitions, quadrature and sorted losses, and the loan as its inverse."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from laws import curves, exact_moments, expectation, sales
+from scipy import integrate, stats
+
+from qrgmm.curve import QuantileCurve, quantile_levels
+from qrgmm.risk import (
+    conditional_value_at_risk,
+    default_probability,
+    distortion_risk,
+    exceedance_probability,
+    excess_loss,
+    expected_loss,
+    generalized_risk,
+    largest_loan,
+    loss_given_default,
+    proportional_hazard,
+    shortfall_moment,
+    value_at_risk,
+    wang_transform,
+)
+
+UNEVEN = QuantileCurve([0.07, 0.2, 0.35, 0.8, 0.91], [[-3.0, 1.5, 1.5, 4.0, 20.0], [0.0, 0.25, 7.0, 7.5, 7.75]])
+EVEN = QuantileCurve(quantile_levels(1, 20), np.sort(np.random.default_rng(0).gamma(2.0, 50.0, size=(4, 19))))
+DRAWS = np.random.default_rng(1).gamma(2.0, 50.0, size=(3, 40)).round()
+EMPIRICAL = QuantileCurve.from_draws(DRAWS)
+BIG = QuantileCurve(quantile_levels(2000), np.random.default_rng(2).gamma(2.0, 50.0, size=(10_000, 44)))
+LOANS = np.array([-5.0, 0.0, 0.1, 1.5, 3.0, 7.2, 20.0, 60.0, 111.0, 400.0])
+MEASURES = [
+    default_probability,
+    expected_loss,
+    shortfall_moment,
+    value_at_risk,
+    conditional_value_at_risk,
+    lambda curve, loans, unit_revenue: shortfall_moment(curve, loans, 1.5, unit_revenue),
+    lambda curve, loans, unit_revenue: loss_given_default(curve, loans, unit_revenue),
+    lambda curve, loans, unit_revenue: exceedance_probability(curve, loans, 2.5, unit_revenue),
+    lambda curve, loans, unit_revenue: excess_loss(curve, loans, 2.5, unit_revenue),
+    lambda curve, loans, unit_revenue: distortion_risk(curve, loans, wang_transform(0.4), unit_revenue),
+]
+NAMES = ["PD", "EL", "squared", "VaR", "CVaR", "power 1.5", "LGD", "exceedance", "excess", "Wang"]
+each_measure = pytest.mark.parametrize("measure", MEASURES, ids=NAMES)
+
+revenues = st.sampled_from([1.0, 0.25, 3.0, 17.3])
+loan_lists = st.lists(sales, min_size=1, max_size=8)
+
+
+# The measures.
+
+
+@given(curves(), loan_lists, revenues)
+def test_moments_of_the_loss_equal_exact_arithmetic(curve, loans, revenue):
+    units = np.array(loans) / revenue
+    for order, measure in enumerate([default_probability, expected_loss, shortfall_moment]):
+        exact = revenue**order * exact_moments(curve, units, order)
+        np.testing.assert_allclose(measure(curve, loans, unit_revenue=revenue), exact, rtol=1e-12, atol=1e-250)
+    for order in (0, 3, 0.5):
+        exact = revenue**order * exact_moments(curve, units, order)
+        np.testing.assert_allclose(shortfall_moment(curve, loans, order, revenue), exact, rtol=1e-10, atol=1e-250)
+
+
+@pytest.mark.parametrize("revenue", [1.0, 3.7])
+def test_measures_of_draws_equal_means_over_the_losses(revenue):
+    loans = np.array([0.0, 30.0, DRAWS[0, 0] * revenue, 95.5, 300.0, 2000.0])
+    loss = (loans[:, None] - revenue * DRAWS[:, None, :]).clip(0)  # (n_rows, n_loans, n_draws)
+    default = revenue * DRAWS[:, None, :] < loans[:, None]
+    pd = default_probability(EMPIRICAL, loans, revenue)
+    np.testing.assert_allclose(pd, default.mean(axis=-1), rtol=1e-12)
+    np.testing.assert_allclose(expected_loss(EMPIRICAL, loans, revenue), loss.mean(axis=-1), rtol=1e-12)
+    np.testing.assert_allclose(shortfall_moment(EMPIRICAL, loans, 2, revenue), (loss**2).mean(axis=-1), rtol=1e-12)
+    beyond = (loss - 20.0).clip(0)
+    np.testing.assert_allclose(excess_loss(EMPIRICAL, loans, 20.0, revenue), beyond.mean(axis=-1), rtol=1e-12)
+    exceeding = (loss > 20.0).mean(axis=-1)
+    np.testing.assert_allclose(exceedance_probability(EMPIRICAL, loans, 20.0, revenue), exceeding, rtol=1e-12)
+    given_default = np.divide(loss.sum(axis=-1), default.sum(axis=-1), out=np.full(pd.shape, np.nan), where=pd > 0)
+    np.testing.assert_allclose(loss_given_default(EMPIRICAL, loans, revenue), given_default, rtol=1e-12)
+
+
+@given(curves(), loan_lists)
+def test_loss_given_default_is_undefined_exactly_where_no_default_can_happen(curve, loans):
+    pd, el = default_probability(curve, loans), expected_loss(curve, loans)
+    lgd = loss_given_default(curve, loans)
+    np.testing.assert_array_equal(np.isnan(lgd), pd == 0)
+    np.testing.assert_allclose(lgd[pd > 0] * pd[pd > 0], el[pd > 0], rtol=1e-12)
+
+
+def test_loss_given_default_as_a_fraction_is_a_share_of_the_loan():
+    loans = np.array([2.0, 7.2, 100.0])
+    amount, share = (loss_given_default(UNEVEN, loans, 2.0, as_fraction=fraction) for fraction in (False, True))
+    np.testing.assert_allclose(share, amount / loans, rtol=1e-15)
+    assert np.isnan(loss_given_default(EVEN, 0.0, as_fraction=True)).all()
+    assert 0 < loss_given_default(EVEN, 1e6, as_fraction=True)[0, 0] < 1
+
+
+@given(curves(), loan_lists.map(sorted))
+def test_default_probability_never_falls_and_expected_loss_is_convex_and_rises_by_at_most_the_loan(curve, loans):
+    loans = np.sort([*loans, *curve.values.ravel()])
+    pd, el = default_probability(curve, loans), expected_loss(curve, loans)
+    step, rounding = np.diff(loans), 1e-12 * (1 + np.abs(el).max())
+    assert (np.diff(pd) >= 0).all()
+    # The mean value theorem of a convex function whose left derivative is PD.
+    assert (np.diff(el) >= pd[:, :-1] * step - rounding).all()
+    assert (np.diff(el) <= pd[:, 1:] * step + rounding).all()
+    assert (np.diff(el) <= step + rounding).all()
+
+
+@given(curves(values=st.integers(-20, 20).map(float)), st.integers(-60, 60), revenues)
+def test_slope_of_expected_loss_is_the_default_probability_away_from_atoms(curve, third, revenue):
+    loan, step = revenue * (third + 0.5) / 3, revenue / 16  # all knots are whole numbers, so no atom is within the step
+    el = expected_loss(curve, [loan - step, loan + step], revenue)
+    pd = default_probability(curve, loan, revenue)[:, 0]
+    # EL is quadratic between knots, for which the central difference is exact.
+    np.testing.assert_allclose((el[:, 1] - el[:, 0]) / (2 * step), pd, rtol=1e-11, atol=1e-11)
+
+
+def test_an_atom_at_the_break_even_sales_is_no_default():
+    law = QuantileCurve([0.25, 0.75], [10.0, 20.0])
+    loans = [10.0, np.nextafter(10, 11), 20.0, 20.1]
+    np.testing.assert_allclose(default_probability(law, loans), [[0, 0.25, 0.75, 1]], rtol=1e-12)
+
+
+@each_measure
+def test_loans_of_zero_and_below_cost_nothing_when_sales_are_positive(measure):
+    values = measure(EVEN, [0.0, -10.0], unit_revenue=2.0)
+    assert (np.isnan(values) | (values == 0)).all()
+
+
+def test_loans_beyond_the_top_lose_the_loan_less_mean_revenue():
+    loan = 1e4
+    assert (default_probability(EVEN, loan) == 1).all()
+    np.testing.assert_allclose(expected_loss(EVEN, loan, 2.0)[:, 0], loan - 2 * EVEN.mean(), rtol=1e-12)
+    second = (loan - EVEN.mean()) ** 2 + EVEN.std() ** 2
+    np.testing.assert_allclose(shortfall_moment(EVEN, loan)[:, 0], second, rtol=1e-12)
+
+
+def test_negative_sales_make_a_loan_of_zero_risky():
+    law = QuantileCurve.from_draws([-4.0, 10.0])
+    assert default_probability(law, [0.0, -4.0, -5.0]).tolist() == [[0.5, 0, 0]]
+    assert expected_loss(law, [0.0, -2.0]).tolist() == [[2.0, 1.0]]
+
+
+POWERS = {"PD": 0, "EL": 1, "squared": 2, "VaR": 1, "CVaR": 1, "power 1.5": 1.5, "LGD": 1, "Wang": 1}
+
+
+@pytest.mark.parametrize("name", POWERS)
+def test_currency_scales_with_the_unit_revenue(name):
+    measure, revenue = MEASURES[NAMES.index(name)], np.array([0.5, 4.0, 3.3, 1.0])
+    loans = np.linspace(-2, 300, 23)
+    per_row = measure(EVEN, loans, unit_revenue=revenue)
+    for i, r in enumerate(revenue):
+        alone = measure(EVEN[i], loans, unit_revenue=r)
+        np.testing.assert_allclose(per_row[i], alone[0], rtol=1e-12)
+        np.testing.assert_allclose(alone, r ** POWERS[name] * measure(EVEN[i], loans / r, unit_revenue=1.0), rtol=1e-12)
+
+
+@pytest.mark.parametrize(("measure", "power"), [(exceedance_probability, 0), (excess_loss, 1)])
+def test_thresholds_scale_with_the_unit_revenue(measure, power):
+    loans, threshold = np.array([10.0, 80.0, 200.0]), np.array([0.0, 5.0, 60.0])
+    stretched = measure(EVEN, loans * 4, threshold * 4, unit_revenue=4.0)
+    np.testing.assert_allclose(stretched, 4**power * measure(EVEN, loans, threshold), rtol=1e-12)
+    assert measure(EVEN, 80.0, threshold).shape == (4, 3)
+    np.testing.assert_array_equal(measure(EVEN, loans, 0.0), [default_probability, expected_loss][power](EVEN, loans))
+
+
+@each_measure
+def test_loans_may_be_a_number_a_shared_array_or_one_row_each(measure):
+    own = np.random.default_rng(3).uniform(0, 200, size=(4, 5))
+    each_alone = np.concatenate([measure(EVEN[i], own[i], unit_revenue=1.5) for i in range(4)])
+    np.testing.assert_allclose(measure(EVEN, own, unit_revenue=1.5), each_alone, rtol=1e-13)
+    shared = measure(EVEN, own[0], unit_revenue=1.5)
+    assert shared.shape == (4, 5) and measure(EVEN, 50.0, unit_revenue=1.5).shape == (4, 1)
+    np.testing.assert_array_equal(shared, measure(EVEN, np.tile(own[0], (4, 1)), unit_revenue=1.5))
+    np.testing.assert_array_equal(measure(EVEN, 50, unit_revenue=1.5), measure(EVEN, [50.0], unit_revenue=1.5))
+
+
+@each_measure
+def test_ten_thousand_rows_give_what_each_row_gives_alone(measure):
+    loans = np.array([0.0, 40.0, 150.0])
+    result = measure(BIG, loans, unit_revenue=1.0)
+    assert result.shape == (10_000, 3)
+    for i in (0, 5000, 9999):
+        np.testing.assert_allclose(result[i], measure(BIG[i], loans, unit_revenue=1.0)[0], rtol=1e-12)
+
+
+# The general measure.
+
+
+@given(curves(), loan_lists, revenues)
+def test_general_measure_has_the_others_as_special_cases(curve, loans, revenue):
+    def break_even(loan):
+        return loan / revenue
+
+    loans = np.array(loans)
+    at_most = generalized_risk(curve, loans, lambda loan, sales: np.ones_like(sales), break_even)
+    np.testing.assert_allclose(at_most, curve.cdf(loans / revenue), rtol=1e-12)
+    scale = 1 + np.abs(loans).max() + revenue * np.abs(curve.values).max()
+    for order in (1, 2, 3):
+        general = generalized_risk(curve, loans, lambda loan, d, k=order: (loan - revenue * d) ** k, break_even)
+        moment = shortfall_moment(curve, loans, order, revenue)
+        np.testing.assert_allclose(general, moment, rtol=1e-10, atol=1e-12 * scale**order)
+
+
+@given(curves(), st.lists(st.floats(-2, 2), min_size=1, max_size=6), sales)
+def test_general_measure_of_a_polynomial_equals_quadrature(curve, coefficients, threshold):
+    scale = 1 + np.abs(curve.values).max()
+
+    def severity(loan, d):
+        return np.polyval(coefficients, d / scale) + loan
+
+    value = generalized_risk(curve, 2.0, severity, lambda loan: 0 * loan + threshold)
+    for i in range(len(curve)):
+        expected = expectation(curve, i, lambda d: severity(2.0, d) * (d <= threshold), kinks=[threshold])
+        assert value[i, 0] == pytest.approx(expected, rel=1e-10, abs=1e-10)
+
+
+@pytest.mark.parametrize("curve", [UNEVEN[1], EVEN[0]], ids=["uneven", "even"])
+def test_general_measure_with_revenue_that_grows_with_sales_equals_scipy_quadrature(curve):
+    def revenue(d):
+        return 2.5 * np.maximum(d, 0) ** 0.9
+
+    loans = np.array([1.0, 10.0, 100.0, 700.0])
+    value = generalized_risk(curve, loans, lambda loan, d: loan - revenue(d), lambda loan: (loan / 2.5) ** (1 / 0.9))
+    levels, knots = [0.0, *curve.levels, 1.0], curve.values[0, [0, *range(len(curve.levels)), -1]]
+    for loan, found in zip(loans, value[0]):
+        kink = np.interp((loan / 2.5) ** (1 / 0.9), curve.values[0], curve.levels)
+        cuts = sorted({*levels, kink})
+        total = sum(
+            integrate.quad(lambda u, x=loan: max(x - revenue(np.interp(u, levels, knots)), 0), *cell, epsabs=1e-13)[0]
+            for cell in zip(cuts, cuts[1:])
+        )
+        # Sales of exactly 0, where the power 0.9 has no slope, are a knot of the uneven curve: fewer digits there.
+        assert found == pytest.approx(total, rel=1e-10 if curve.values[0, 0] > 0 else 1e-5)
+
+
+def test_general_measure_counts_every_sale_at_the_threshold():
+    law = QuantileCurve([0.25, 0.5, 0.75], [1.0, 1.0, 2.0])  # a quarter in the atom, a quarter between two equal knots
+    assert generalized_risk(law, 1.0, lambda loan, d: np.ones_like(d), lambda loan: loan).tolist() == [[0.5]]
+
+
+def test_general_measure_never_asks_for_severity_above_the_threshold():
+    def severity(loan, d):
+        assert (d <= loan).all()
+        return np.sqrt(loan - d)
+
+    loans = np.array([25.0, 75.0, 1000.0])
+    value = generalized_risk(EVEN, loans, severity, lambda loan: loan)
+    np.testing.assert_allclose(value, shortfall_moment(EVEN, loans, 0.5), rtol=1e-2)
+
+
+# Distortion, value at risk.
+
+
+@given(curves(), loan_lists, revenues)
+def test_identity_and_neutral_distortions_give_the_expected_loss(curve, loans, revenue):
+    el = expected_loss(curve, loans, revenue)
+    for distortion, rtol in [(lambda u: u, 1e-12), (wang_transform(0.0), 1e-9), (proportional_hazard(1.0), 1e-12)]:
+        np.testing.assert_allclose(distortion_risk(curve, loans, distortion, revenue), el, rtol=rtol, atol=1e-250)
+
+
+@pytest.mark.parametrize(
+    "distortion", [wang_transform(0.5), wang_transform(-0.3), proportional_hazard(2.0), proportional_hazard(0.7)]
+)
+@pytest.mark.parametrize("revenue", [1.0, 2.5])
+def test_distortions_equal_quadrature_over_the_distorted_probability_of_losses(distortion, revenue):
+    def height(x, law, loan):  # g(P(L > x))
+        return distortion(np.float64(exceedance_probability(law, loan, x, revenue)[0, 0]))
+
+    law = EVEN[1]
+    for loan in (60.0, 133.0, 900.0):
+        cuts = np.unique((loan - revenue * law.values).clip(0))
+        total = sum(
+            integrate.quad(height, *cell, args=(law, loan), epsabs=1e-13, epsrel=1e-12)[0]
+            for cell in zip([0.0, *cuts], cuts)
+        )
+        assert distortion_risk(law, loan, distortion, revenue)[0, 0] == pytest.approx(total, rel=1e-9)
+
+
+@pytest.mark.parametrize("revenue", [1.0, 2.5])
+def test_conditional_value_at_risk_is_a_distortion_with_a_kink_on_a_level(revenue):
+    p = 1 - 0.75
+    distorted = distortion_risk(EVEN, LOANS, lambda u: np.minimum(u / p, 1), revenue)
+    np.testing.assert_allclose(conditional_value_at_risk(EVEN, LOANS, 0.75, revenue), distorted, rtol=1e-12, atol=1e-13)
+
+
+def test_a_dearer_price_of_risk_never_lowers_the_measure():
+    shifts = [distortion_risk(EVEN, LOANS, wang_transform(shift)) for shift in (-1.0, 0.0, 0.3, 2.0)]
+    assert (np.diff(shifts, axis=0) >= -1e-12).all()
+    hazards = [distortion_risk(EVEN, LOANS, proportional_hazard(rho)) for rho in (0.5, 1.0, 3.0)]
+    assert (np.diff(hazards, axis=0) >= -1e-12).all()
+
+
+@pytest.mark.parametrize("level", [0.05, 0.3, 0.5, 0.9, 0.95, 0.975, 0.99])
+@pytest.mark.parametrize("n", [1, 10, 20, 37, 100])
+def test_value_at_risk_of_draws_is_the_smallest_loss_that_is_not_exceeded_too_often(level, n):
+    draws = np.arange(1.0, n + 1)
+    loss = np.sort((0.7 * n - draws).clip(0))
+    expected = loss[np.flatnonzero(np.arange(1, n + 1) / n >= level)[0]]
+    assert value_at_risk(QuantileCurve.from_draws(draws), 0.7 * n, level)[0, 0] == pytest.approx(expected, rel=1e-12)
+
+
+@pytest.mark.parametrize("level", [0.5, 0.9, 0.95])
+def test_conditional_value_at_risk_of_draws_is_the_mean_of_the_worst_losses(level):
+    loans = np.array([10.0, 60.0, 150.0, 600.0])
+    worst = round((1 - level) * DRAWS.shape[1])
+    loss = -np.sort(-(loans[:, None] - 3 * DRAWS[:, None, :]).clip(0), axis=-1)[..., :worst]
+    np.testing.assert_allclose(conditional_value_at_risk(EMPIRICAL, loans, level, 3.0), loss.mean(axis=-1), rtol=1e-9)
+
+
+@given(curves(), loan_lists, st.floats(0.01, 0.99), revenues)
+def test_value_at_risk_obeys_its_definition(curve, loans, level, revenue):
+    loss = value_at_risk(curve, loans, level, revenue)
+    rounding = 1e-11 * (1 + np.abs(loans).max() + revenue * np.abs(curve.values).max())
+    for i, row in enumerate(loss):
+        for loan, var in zip(loans, row):
+            assert exceedance_probability(curve[i], loan, var + rounding, revenue) <= 1 - level + 1e-12
+            if var > rounding:
+                assert exceedance_probability(curve[i], loan, var - rounding, revenue) >= 1 - level - 1e-12
+
+
+@given(curves(), loan_lists, st.floats(0.01, 0.99), revenues)
+def test_conditional_value_at_risk_equals_integration_of_the_quantile_function(curve, loans, level, revenue):
+    loss = conditional_value_at_risk(curve, loans, level, revenue)
+    p = 1 - level
+    for i, row in enumerate(loss):
+        for loan, cvar in zip(loans, row):
+            even = np.interp(loan / revenue, curve.values[i], curve.levels)
+            cuts = np.unique(np.minimum([0.0, *curve.levels, even, 1.0], p))
+            middle, width = (cuts[1:] + cuts[:-1]) / 2, np.diff(cuts)  # linear within every cell
+            total = ((loan - revenue * np.interp(middle, curve.levels, curve.values[i])).clip(0) @ width) / p
+            scale = 1 + abs(loan) + revenue * np.abs(curve.values[i]).max()
+            assert cvar == pytest.approx(total, rel=1e-10, abs=1e-12 * scale)
+
+
+@given(curves(), loan_lists, st.floats(0.01, 0.99))
+def test_conditional_value_at_risk_lies_above_value_at_risk_and_expected_loss(curve, loans, level):
+    cvar = conditional_value_at_risk(curve, loans, level)
+    rounding = 1e-11 * (1 + np.abs(loans).max() + np.abs(curve.values).max())
+    assert (cvar >= value_at_risk(curve, loans, level) - rounding).all()
+    assert (cvar >= expected_loss(curve, loans) - rounding).all()
+
+
+# The largest loan.
+
+shares = st.floats(0.001, 0.999)
+amounts = st.floats(0.001, 1000)
+
+
+def scale_of(curve, revenue, limit=0.0):
+    return 1 + np.max(limit) + revenue * np.abs(curve.values).max()
+
+
+@given(curves(), st.lists(shares, min_size=3, max_size=3), revenues)
+def test_largest_loan_under_a_default_probability_is_its_supremum(curve, limits, revenue):
+    limits = np.array(limits[: len(curve)])
+    loan = largest_loan(curve, max_default_probability=limits, unit_revenue=revenue)[:, None]
+    step = 1e-9 * scale_of(curve, revenue)
+    below = default_probability(curve, loan - step, revenue)[:, 0]
+    above = default_probability(curve, loan + step, revenue)[:, 0]
+    assert ((loan[:, 0] == 0) | (below <= limits)).all()
+    assert (above >= limits).all()
+
+
+@given(curves(), st.lists(amounts, min_size=3, max_size=3), revenues)
+def test_largest_loan_under_an_expected_loss_gives_that_loss(curve, limits, revenue):
+    limits = np.array(limits[: len(curve)])
+    loan = largest_loan(curve, max_expected_loss=limits, unit_revenue=revenue)
+    loss = expected_loss(curve, loan[:, None], revenue)[:, 0]
+    scale = scale_of(curve, revenue, limits)
+    np.testing.assert_allclose(loss[loan > 0], limits[loan > 0], rtol=1e-9, atol=1e-12 * scale)
+    assert (loss >= limits - 1e-12 * scale).all()  # where the loan is 0, even that one loses more
+
+
+@given(curves(), st.lists(amounts, min_size=3, max_size=3), st.floats(0.01, 0.99), revenues)
+def test_largest_loan_under_a_conditional_value_at_risk_gives_that_value(curve, limits, level, revenue):
+    limits = np.array(limits[: len(curve)])
+    loan = largest_loan(curve, max_conditional_value_at_risk=limits, level=level, unit_revenue=revenue)
+    loss = conditional_value_at_risk(curve, loan[:, None], level, revenue)[:, 0]
+    scale = scale_of(curve, revenue, limits)
+    np.testing.assert_allclose(loss[loan > 0], limits[loan > 0], rtol=1e-9, atol=1e-12 * scale / (1 - level))
+    assert (loss >= limits - 1e-12 * scale / (1 - level)).all()  # where the loan is 0, even that one loses more
+
+
+@given(curves(), st.lists(shares, min_size=3, max_size=3), revenues)
+def test_largest_loan_under_a_loss_rate_is_its_supremum(curve, limits, revenue):
+    limits = np.array(limits[: len(curve)])
+    loan = largest_loan(curve, max_expected_loss_rate=limits, unit_revenue=revenue)
+    scale = scale_of(curve, revenue)
+    excess = expected_loss(curve, loan[:, None], revenue)[:, 0] - limits * loan
+    assert (np.abs(excess[loan > 0]) <= 1e-9 * (scale + loan[loan > 0])).all()
+    # No larger loan keeps the limit: looked for at every knot, where the excess is smallest, and far above.
+    for i, x in enumerate(loan):
+        trial = np.array([*(revenue * curve.values[i]), revenue * curve.ppf(limits[i])[i, 0], 2 * x + 1, 9 * scale + x])
+        trial = trial[trial > x + 1e-9 * (scale + x)]
+        if trial.size:
+            assert (expected_loss(curve[i], trial, revenue)[0] >= limits[i] * trial - 1e-9 * (scale + trial)).all()
+
+
+LIMITS = ["max_default_probability", "max_expected_loss", "max_expected_loss_rate", "max_conditional_value_at_risk", "cap"]
+
+
+@given(curves(), st.tuples(shares, amounts, shares, amounts, st.floats(0, 2e4)), revenues)
+def test_several_limits_give_the_smallest_loan(curve, limits, revenue):
+    limits = dict(zip(LIMITS, limits))
+    alone = [largest_loan(curve, **{name: limit}, unit_revenue=revenue) for name, limit in limits.items()]
+    np.testing.assert_array_equal(largest_loan(curve, **limits, unit_revenue=revenue), np.min(alone, axis=0))
+
+
+@pytest.mark.parametrize("revenue", [1.0, 2.0])
+def test_limits_of_zero_allow_the_smallest_revenue_that_can_happen(revenue):
+    for name in LIMITS[:-1]:
+        loan = largest_loan(EVEN, **{name: 0.0}, unit_revenue=revenue)
+        np.testing.assert_array_equal(loan, revenue * EVEN.values[:, 0])
+        assert largest_loan(QuantileCurve.from_draws([-4.0, 10.0]), **{name: 0.0}).tolist() == [0]
+    assert largest_loan(EVEN, cap=0.0).tolist() == [0, 0, 0, 0]
+
+
+def test_limits_that_never_bind_leave_an_infinite_loan():
+    for limits in (
+        {"max_default_probability": 1.0},
+        {"max_expected_loss_rate": 1.0},
+        {"max_expected_loss_rate": 2.0},
+        {"max_expected_loss": np.inf},
+        {"max_conditional_value_at_risk": np.inf},
+        {"cap": np.inf},
+    ):
+        assert (largest_loan(UNEVEN, **limits) == np.inf).all(), limits
+    assert largest_loan(UNEVEN, max_default_probability=1.0, cap=[3.0, 4.0]).tolist() == [3, 4]
+
+
+@pytest.mark.parametrize(("limit", "expected"), [(0.0, 10), (0.1, 10), (0.25, 10), (0.5, 15), (0.75, 20), (0.99, 20)])
+def test_a_default_probability_within_an_atom_stops_at_the_atom(limit, expected):
+    law = QuantileCurve([0.25, 0.75], [10.0, 20.0])
+    assert largest_loan(law, max_default_probability=limit)[0] == pytest.approx(expected, rel=1e-12)
+
+
+@pytest.mark.parametrize("revenue", [1.0, 0.1, 3.0, 7.77])
+def test_the_loan_itself_keeps_a_default_probability_on_an_atom(revenue):
+    curve = QuantileCurve.from_draws(np.random.default_rng(4).uniform(0, 100, size=(200, 4)))
+    loan = largest_loan(curve, max_default_probability=0.25, unit_revenue=revenue)
+    np.testing.assert_allclose(loan, revenue * curve.values[:, 1], rtol=1e-12)
+    assert (default_probability(curve, loan[:, None], revenue) <= 0.25).all()
+
+
+@pytest.mark.parametrize(("limit", "below"), [(5.0, True), (200.0, False)])
+def test_a_conditional_value_at_risk_limit_may_bind_below_and_above_the_tail_quantile(limit, below):
+    loan = largest_loan(EVEN, max_conditional_value_at_risk=limit, level=0.8)
+    assert ((loan < EVEN.ppf(1 - 0.8)[:, 0]) == below).all()
+    cvar = conditional_value_at_risk(EVEN, loan[:, None], level=0.8)
+    np.testing.assert_allclose(cvar[:, 0], limit, rtol=1e-9)
+
+
+def test_a_loss_rate_with_negative_sales_may_allow_a_loan_or_none():
+    # Rare returns make small loans lose more than 20% of themselves and larger ones less; in the second row, all lose more.
+    curve = QuantileCurve.from_draws([[-2.0, *[50.0] * 9], [-50.0, *[50.0] * 9], [-5.0] * 10])
+    loan = largest_loan(curve, max_expected_loss_rate=0.2)
+    # 0.1 (l + 2) + 0.9 (l - 50) = 0.2 l
+    np.testing.assert_allclose(loan, [44.8 / 0.8, 50.0, 0.0], rtol=1e-12)
+    assert expected_loss(curve[0], 0.1)[0, 0] / 0.1 > 0.2
+
+
+def test_a_flat_excess_at_the_limit_stops_at_the_end_of_the_gap():
+    # With sales -d and d the excess over half of the loan is 0 on the whole gap above d, up to rounding.
+    rng = np.random.default_rng(5)
+    for d, e, f in np.sort(rng.uniform(0, 1, size=(500, 3)), axis=1):
+        loan = largest_loan(QuantileCurve.from_draws([-d, d, e, f]), max_expected_loss_rate=0.5)[0]
+        assert loan == 0 or d - 1e-9 <= loan <= e + 1e-9
+
+
+def test_limits_and_revenues_per_row_give_what_each_row_gives_alone():
+    rng = np.random.default_rng(6)
+    revenue, pd, el, cvar = rng.uniform(0.5, 3, 4), rng.uniform(0, 1, 4), rng.uniform(0, 50, 4), rng.uniform(0, 99, 4)
+    limits = {"max_default_probability": pd, "max_expected_loss": el, "max_conditional_value_at_risk": cvar}
+    for name, limit in limits.items():
+        together = largest_loan(EVEN, **{name: limit}, unit_revenue=revenue)
+        alone = [largest_loan(EVEN[i], **{name: limit[i]}, unit_revenue=revenue[i])[0] for i in range(4)]
+        np.testing.assert_allclose(together, alone, rtol=1e-12)
+
+
+def test_ten_thousand_loans_are_sized_at_once():
+    loan = largest_loan(BIG, max_expected_loss=4.0, max_default_probability=0.2, unit_revenue=2.0)
+    assert loan.shape == (10_000,)
+    assert (expected_loss(BIG, loan[:, None], 2.0) <= 4.0 * (1 + 1e-9)).all()
+    assert (default_probability(BIG, loan[:, None], 2.0) <= 0.2 + 1e-9).all()
+
+
+def test_uniform_law_has_its_closed_form_loan():
+    law = QuantileCurve([1e-4, 1 - 1e-4], [1e-4, 1 - 1e-4])
+    a, limit = 1e-4, 0.08
+    # EL(l) = a (l - a) + (l - a)**2 / 2 = (l**2 - a**2) / 2
+    assert largest_loan(law, max_expected_loss=limit)[0] == pytest.approx(np.sqrt(2 * limit + a**2), rel=1e-12)
+
+
+def test_largest_loans_of_a_normal_law_come_near_its_closed_form():
+    levels = quantile_levels(1, 2000)
+    law = QuantileCurve(levels, stats.norm(100, 20).ppf(levels))
+    assert largest_loan(law, max_default_probability=0.1)[0] == pytest.approx(stats.norm(100, 20).ppf(0.1), rel=1e-6)
+
+
+# Bad input.
+
+
+@each_measure
+@pytest.mark.parametrize(
+    ("loans", "message"),
+    [
+        (np.nan, "loans must be finite, got NaN or infinity"),
+        ([1.0, np.inf], "loans must be finite, got NaN or infinity"),
+        ([], r"loans must be a number, \(n_loans,\) or \(4, n_loans\), got shape \(.*0,?\)"),
+        (np.ones((3, 2)), r"loans must be a number, \(n_loans,\) or \(4, n_loans\), got shape \(3, 2\)"),
+        (np.ones((4, 1, 2)), r"got shape \(4, 1, 2\)"),
+    ],
+)
+def test_bad_loans_are_refused(measure, loans, message):
+    with pytest.raises(ValueError, match=message):
+        measure(EVEN, loans, unit_revenue=1.0)
+
+
+def largest_loan_of_a_cap(curve, loans, unit_revenue):
+    return largest_loan(curve, cap=loans, unit_revenue=unit_revenue)
+
+
+every_function = pytest.mark.parametrize("measure", [*MEASURES, largest_loan_of_a_cap], ids=[*NAMES, "largest loan"])
+
+
+@every_function
+@pytest.mark.parametrize(
+    ("revenue", "message"),
+    [
+        (0.0, "unit_revenue must be positive and finite, got 0"),
+        (-1.0, "unit_revenue must be positive and finite, got -1"),
+        (np.nan, "unit_revenue must be positive and finite, got nan"),
+        ([1.0, 1.0, 1.0, np.inf], "unit_revenue must be positive and finite"),
+        ([1.0, 2.0], r"unit_revenue must be a number or have shape \(4,\), got shape \(2,\)"),
+        (np.ones((4, 1)), r"unit_revenue must be a number or have shape \(4,\), got shape \(4, 1\)"),
+    ],
+)
+def test_bad_unit_revenues_are_refused(measure, revenue, message):
+    with pytest.raises(ValueError, match=message):
+        measure(EVEN, 5.0, unit_revenue=revenue)
+
+
+@every_function
+def test_draws_that_are_not_yet_a_curve_are_refused(measure):
+    message = r"curve must be a QuantileCurve \(see QuantileCurve.from_draws for draws\), got ndarray"
+    with pytest.raises(ValueError, match=message):
+        measure(DRAWS, 5.0, unit_revenue=1.0)
+
+
+def test_draws_are_refused_by_the_general_measure():
+    with pytest.raises(ValueError, match="curve must be a QuantileCurve"):
+        generalized_risk(DRAWS, 5.0, lambda loan, d: d, lambda loan: loan)
+
+
+@pytest.mark.parametrize("measure", [exceedance_probability, excess_loss])
+@pytest.mark.parametrize(
+    ("threshold", "message"),
+    [
+        (-1.0, "threshold must be finite and not negative, got -1"),
+        (np.nan, "threshold must be finite and not negative, got nan"),
+        ([0.0, np.inf], "threshold must be finite and not negative"),
+        ([1.0, 2.0, 3.0], "threshold .*shape"),
+    ],
+)
+def test_bad_thresholds_are_refused(measure, threshold, message):
+    with pytest.raises(ValueError, match=message):
+        measure(EVEN, [5.0, 6.0], threshold)
+
+
+@pytest.mark.parametrize("order", [-1, np.nan, np.inf, None])
+def test_bad_orders_are_refused(order):
+    with pytest.raises(ValueError, match="order must be a finite number of at least 0, got"):
+        shortfall_moment(EVEN, 5.0, order)
+
+
+@pytest.mark.parametrize("tau", [lambda loan: np.inf * loan, lambda loan: np.nan])
+def test_a_threshold_of_no_finite_sales_is_refused(tau):
+    with pytest.raises(ValueError, match="tau must return finite sales, got NaN or infinity"):
+        generalized_risk(EVEN, 5.0, lambda loan, d: d, tau)
+
+
+@pytest.mark.parametrize("distortion", [lambda u: u + 0.1, lambda u: u / 2, wang_transform(np.nan)])
+def test_distortions_that_do_not_end_at_0_and_1_are_refused(distortion):
+    with pytest.raises(ValueError, match="distortion must map 0 to 0 and 1 to 1"):
+        distortion_risk(EVEN, 5.0, distortion)
+
+
+@pytest.mark.parametrize("exponent", [0.0, -1.0, np.nan])
+def test_bad_exponents_are_refused(exponent):
+    with pytest.raises(ValueError, match="exponent must be positive, got"):
+        proportional_hazard(exponent)
+
+
+@pytest.mark.parametrize("level", [0, 1, -0.5, 1.5, np.nan, [0.9]])
+@pytest.mark.parametrize("measure", [value_at_risk, conditional_value_at_risk])
+def test_bad_confidence_levels_are_refused(measure, level):
+    with pytest.raises(ValueError, match=r"level must lie inside \(0, 1\), got"):
+        measure(EVEN, 5.0, level)
+
+
+def test_a_largest_loan_needs_a_limit():
+    with pytest.raises(ValueError, match="give at least one limit or a cap"):
+        largest_loan(EVEN)
+
+
+@pytest.mark.parametrize("name", LIMITS)
+@pytest.mark.parametrize(
+    ("limit", "message"),
+    [
+        (-0.1, "must not be negative or NaN, got -0.1"),
+        (np.nan, "must not be negative or NaN, got nan"),
+        ([0.1, 0.2], r"must be a number or have shape \(4,\), got shape \(2,\)"),
+    ],
+)
+def test_bad_limits_are_refused(name, limit, message):
+    with pytest.raises(ValueError, match=f"{name} {message}"):
+        largest_loan(EVEN, **{name: limit})
+
+
+def test_a_default_probability_above_one_is_refused():
+    with pytest.raises(ValueError, match=r"max_default_probability must lie in \[0, 1\], got 1.2"):
+        largest_loan(EVEN, max_default_probability=1.2)
+
+
+@pytest.mark.parametrize("level", [0, 1, np.nan])
+def test_a_bad_confidence_level_of_a_limit_is_refused(level):
+    with pytest.raises(ValueError, match=r"level must lie inside \(0, 1\), got"):
+        largest_loan(EVEN, max_conditional_value_at_risk=1.0, level=level)
