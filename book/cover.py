@@ -31,7 +31,7 @@ def main():
         right.annotate(f"{largest[i]:.0f}", (largest[i], 0), (0, 4), textcoords="offset points", fontsize=9)
     right.axhline(LIMIT, color="#555555", linewidth=0.8)
     left.set(title="Three laws of sales, one mean", ylim=(0, 1200), ylabel="sales $Q(u)$ (units)")
-    right.set(title="How much may be lent at a default probability of 5 %?", ylim=(0, 0.3), xlim=(0, 420))
+    right.set(title="The loan at a default probability of 5 %", ylim=(0, 0.3), xlim=(0, 420))
     right.set(xlabel="loan (in units of revenue)", ylabel="default probability")
     left.legend()
     fig.savefig(Path(__file__).parent / "_static" / "cover.png")

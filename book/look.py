@@ -67,8 +67,7 @@ class Tab:
 
     async def open(self, page, width, scheme):
         """Open a page and return what MEASURE finds there."""
-        size = {"width": width, "height": HEIGHT, "deviceScaleFactor": 1, "mobile": False}
-        await self.call("Emulation.setDeviceMetricsOverride", **size)
+        await self.resize(width, HEIGHT)
         await self.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
         self.events = []
         await self.call("Page.navigate", url=page.as_uri())
@@ -77,9 +76,14 @@ class Tab:
         answer = await self.call("Runtime.evaluate", expression=MEASURE, awaitPromise=True, returnByValue=True)
         return answer["result"]["value"]
 
+    async def resize(self, width, height):
+        size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
+        await self.call("Emulation.setDeviceMetricsOverride", **size)
+
     async def photograph(self, file, width, height):
-        clip = {"x": 0, "y": 0, "width": width, "height": min(height, 12_000), "scale": 1}
-        picture = await self.call("Page.captureScreenshot", format="png", clip=clip, captureBeyondViewport=True)
+        # A window as high as the page: a picture of more than the window shows long pages in a wrong layout.
+        await self.resize(width, min(height, 16_000))
+        picture = await self.call("Page.captureScreenshot", format="png")
         file.write_bytes(base64.b64decode(picture["data"]))
 
 

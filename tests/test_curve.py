@@ -90,6 +90,15 @@ def test_moments_of_whole_order_equal_exact_arithmetic(order, law):
     np.testing.assert_allclose(curve.lower_partial_moment(y, order), expected, rtol=1e-12, atol=1e-250)
 
 
+@given(curves_and_points())
+def test_moments_of_all_orders_at_once_equal_each_alone(law):
+    curve, y = law
+    together = curve.lower_partial_moments(y, 4)
+    assert len(together) == 5
+    for order, moment in enumerate(together):
+        np.testing.assert_array_equal(moment, curve.lower_partial_moment(y, order))
+
+
 @pytest.mark.parametrize("order", [0.5, 1.5, 2.25])
 @given(curves_and_points())
 def test_moments_of_fractional_order_equal_exact_arithmetic(order, law):

@@ -19,6 +19,7 @@ from qrgmm.risk import (
     largest_loan,
     loss_given_default,
     proportional_hazard,
+    risk_profile,
     shortfall_moment,
     value_at_risk,
     wang_transform,
@@ -41,8 +42,9 @@ MEASURES = [
     lambda curve, loans, unit_revenue: exceedance_probability(curve, loans, 2.5, unit_revenue),
     lambda curve, loans, unit_revenue: excess_loss(curve, loans, 2.5, unit_revenue),
     lambda curve, loans, unit_revenue: distortion_risk(curve, loans, wang_transform(0.4), unit_revenue),
+    lambda curve, loans, unit_revenue: risk_profile(curve, loans, unit_revenue)["squared_loss"],
 ]
-NAMES = ["PD", "EL", "squared", "VaR", "CVaR", "power 1.5", "LGD", "exceedance", "excess", "Wang"]
+NAMES = ["PD", "EL", "squared", "VaR", "CVaR", "power 1.5", "LGD", "exceedance", "excess", "Wang", "profile"]
 each_measure = pytest.mark.parametrize("measure", MEASURES, ids=NAMES)
 
 revenues = st.sampled_from([1.0, 0.25, 3.0, 17.3])
@@ -78,6 +80,20 @@ def test_measures_of_draws_equal_means_over_the_losses(revenue):
     np.testing.assert_allclose(exceedance_probability(EMPIRICAL, loans, 20.0, revenue), exceeding, rtol=1e-12)
     given_default = np.divide(loss.sum(axis=-1), default.sum(axis=-1), out=np.full(pd.shape, np.nan), where=pd > 0)
     np.testing.assert_allclose(loss_given_default(EMPIRICAL, loans, revenue), given_default, rtol=1e-12)
+
+
+@pytest.mark.parametrize("revenue", [1.0, np.array([0.5, 4.0, 3.3, 1.0])], ids=["shared", "per row"])
+def test_the_profile_holds_what_the_four_functions_return(revenue):
+    profile = risk_profile(EVEN, LOANS, revenue)
+    four = {
+        "default_probability": default_probability,
+        "expected_loss": expected_loss,
+        "loss_given_default": loss_given_default,
+        "squared_loss": shortfall_moment,
+    }
+    assert profile.keys() == four.keys()
+    for name, measure in four.items():
+        np.testing.assert_array_equal(profile[name], measure(EVEN, LOANS, unit_revenue=revenue))
 
 
 @given(curves(), loan_lists)
@@ -399,7 +415,8 @@ def test_largest_loan_under_a_loss_rate_is_its_supremum(curve, limits, revenue):
             assert (expected_loss(curve[i], trial, revenue)[0] >= limits[i] * trial - 1e-9 * (scale + trial)).all()
 
 
-LIMITS = ["max_default_probability", "max_expected_loss", "max_expected_loss_rate", "max_conditional_value_at_risk", "cap"]
+LIMITS = ["default_probability", "expected_loss", "expected_loss_rate", "conditional_value_at_risk"]
+LIMITS = [*(f"max_{name}" for name in LIMITS), "cap"]
 
 
 @given(curves(), st.tuples(shares, amounts, shares, amounts, st.floats(0, 2e4)), revenues)
@@ -454,11 +471,11 @@ def test_a_conditional_value_at_risk_limit_may_bind_below_and_above_the_tail_qua
 
 
 def test_a_loss_rate_with_negative_sales_may_allow_a_loan_or_none():
-    # Rare returns make small loans lose more than 20% of themselves and larger ones less; in the second row, all lose more.
-    curve = QuantileCurve.from_draws([[-2.0, *[50.0] * 9], [-50.0, *[50.0] * 9], [-5.0] * 10])
+    # Rare returns make small loans lose more than 20% of themselves, larger ones less; after the first row, all more.
+    curve = QuantileCurve.from_draws([[-2.0, *[50.0] * 9], [-60.0, *[50.0] * 9], [-5.0] * 10])
     loan = largest_loan(curve, max_expected_loss_rate=0.2)
     # 0.1 (l + 2) + 0.9 (l - 50) = 0.2 l
-    np.testing.assert_allclose(loan, [44.8 / 0.8, 50.0, 0.0], rtol=1e-12)
+    np.testing.assert_allclose(loan, [44.8 / 0.8, 0, 0], rtol=1e-12)
     assert expected_loss(curve[0], 0.1)[0, 0] / 0.1 > 0.2
 
 

@@ -1,0 +1,184 @@
+"""Data frames to arrays: fields of every type, levels never seen, and refusals that name the column."""
+
+import warnings
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
+
+from qrgmm.encoding import FieldEncoder
+
+FRAME = pd.DataFrame(
+    {
+        "store": ["b", "a", "c", "a"],
+        "price": [1.0, 2.0, 3.0, 6.0],
+        "promoted": [True, False, False, True],
+        "year": [1999, 2001, 2003, 2005],
+    }
+)
+
+
+def standardised(column):
+    return (column - column.mean()) / column.std(ddof=0)
+
+
+def test_fields_become_indicators_and_standardised_columns():
+    encoder = FieldEncoder().fit(FRAME)
+    assert list(encoder.get_feature_names_out()) == ["store=b", "store=c", "promoted=True", "price", "year"]
+    expected = np.column_stack(
+        [[1, 0, 0, 0], [0, 0, 1, 0], [1, 0, 0, 1], standardised(FRAME["price"]), standardised(FRAME["year"])]
+    )
+    np.testing.assert_allclose(encoder.transform(FRAME), expected, rtol=1e-12, atol=1e-15)
+    assert list(encoder.feature_names_in_) == ["store", "promoted", "price", "year"] and encoder.n_features_in_ == 4
+    assert {name: list(levels) for name, levels in encoder.categories_.items()} == {
+        "store": ["a", "b", "c"], "promoted": [False, True]
+    }  # fmt: skip
+
+
+def test_codes_number_the_sorted_levels():
+    codes, continuous = FieldEncoder().fit(FRAME).transform_fields(FRAME)
+    assert codes.tolist() == [[1, 1], [0, 0], [2, 0], [0, 1]]
+    np.testing.assert_allclose(continuous[:, 0], standardised(FRAME["price"]), rtol=1e-12)
+
+
+def test_the_scale_is_that_of_the_fitted_rows():
+    other = FRAME.assign(price=FRAME["price"] + 10)
+    moved = FieldEncoder().fit(FRAME).transform(other)[:, 3] - FieldEncoder().fit_transform(FRAME)[:, 3]
+    np.testing.assert_allclose(moved, 10 / FRAME["price"].std(ddof=0), rtol=1e-12)
+
+
+@pytest.mark.parametrize("dtype", ["object", "category", "string"])
+def test_strings_may_be_stored_in_any_way(dtype):
+    stored = FRAME.astype({"store": dtype})
+    np.testing.assert_array_equal(FieldEncoder().fit_transform(stored), FieldEncoder().fit_transform(FRAME))
+
+
+@pytest.mark.parametrize("dtype", ["int64", "float32", "Int64", "uint8"])
+def test_numbers_may_be_stored_in_any_way(dtype):
+    stored = FRAME.astype({"price": dtype})
+    np.testing.assert_allclose(FieldEncoder().fit_transform(stored), FieldEncoder().fit_transform(FRAME), rtol=1e-6)
+
+
+def test_columns_may_come_in_any_order_and_with_others():
+    encoder = FieldEncoder().fit(FRAME)
+    reordered = FRAME[["year", "promoted", "price", "store"]].assign(note="new")
+    np.testing.assert_array_equal(encoder.transform(reordered), encoder.transform(FRAME))
+
+
+def test_explicit_lists_choose_the_columns_and_their_kind():
+    encoder = FieldEncoder(categorical=["year"], continuous=["price"]).fit(FRAME)
+    assert list(encoder.get_feature_names_out()) == ["year=2001", "year=2003", "year=2005", "price"]
+    assert encoder.transform(FRAME[["price", "year"]]).shape == (4, 4)
+
+
+def test_a_column_listed_as_categorical_is_not_continuous_as_well():
+    encoder = FieldEncoder(categorical=["year"]).fit(FRAME)
+    assert list(encoder.feature_names_in_) == ["year", "price"]
+
+
+def test_numeric_frames_have_no_codes():
+    encoder = FieldEncoder().fit(FRAME[["price", "year"]])
+    assert encoder.transform_fields(FRAME)[0].shape == (4, 0)
+    assert encoder.transform(FRAME).shape == (4, 2)
+
+
+def test_categorical_frames_have_no_continuous_fields():
+    encoder = FieldEncoder().fit(FRAME[["store"]])
+    codes, continuous = encoder.transform_fields(FRAME)
+    assert codes.ravel().tolist() == [1, 0, 2, 0] and continuous.shape == (4, 0)
+    assert encoder.transform(FRAME).tolist() == [[1, 0], [0, 0], [0, 1], [0, 0]]
+
+
+def test_constant_columns_become_zero():
+    assert FieldEncoder().fit_transform(FRAME[["price"]] * 0 + 7).tolist() == [[0]] * 4
+
+
+NEW = FRAME.assign(store=["b", "z", "y", "a"])
+
+
+def test_unseen_levels_are_refused_by_default():
+    message = r"column 'store' of X has levels never seen in fit: \['y', 'z'\]; FieldEncoder\(unseen='other'\)"
+    with pytest.raises(ValueError, match=message):
+        FieldEncoder().fit(FRAME).transform(NEW)
+
+
+def test_unseen_levels_become_the_average_level_with_a_warning():
+    encoder = FieldEncoder(unseen="other").fit(FRAME)
+    message = r"column 'store' of X has levels never seen in fit: \['y', 'z'\]; treated as 'other'"
+    with pytest.warns(UserWarning, match=message):
+        design = encoder.transform(NEW)
+    assert design[:, :2].tolist() == [[1, 0], [0.25, 0.25], [0.25, 0.25], [0, 0]]  # the shares of b and c
+    np.testing.assert_array_equal(design[:, 2:], encoder.transform(FRAME)[:, 2:])
+    with pytest.warns(UserWarning, match=message):
+        codes, _ = encoder.transform_fields(NEW)
+    assert codes[:, 0].tolist() == [1, 3, 3, 0]
+
+
+def test_known_levels_cause_no_warning():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        FieldEncoder(unseen="other").fit(FRAME).transform(FRAME.iloc[:2])
+
+
+def test_the_frame_is_left_as_it_was():
+    before = FRAME.copy()
+    FieldEncoder().fit_transform(FRAME)
+    pd.testing.assert_frame_equal(FRAME, before)
+
+
+def test_the_encoder_can_be_cloned_and_must_be_fitted():
+    encoder = clone(FieldEncoder(categorical=["store"], unseen="other"))
+    assert encoder.get_params() == {"categorical": ["store"], "continuous": None, "unseen": "other"}
+    for method in (encoder.transform, encoder.transform_fields, lambda X: encoder.get_feature_names_out()):
+        with pytest.raises(NotFittedError):
+            method(FRAME)
+
+
+BAD_FRAMES = [
+    (FRAME.to_numpy(), "X must be a pandas data frame with named columns, got ndarray"),
+    (FRAME["price"], "X must be a pandas data frame with named columns, got Series"),
+    (FRAME.assign(store=["b", None, "c", "a"]), "column 'store' of X has 1 missing values; fill or drop them"),
+    (FRAME.assign(price=[1, np.nan, np.nan, 2]), "column 'price' of X has 2 missing values; fill or drop them"),
+    (FRAME.assign(price=[1, np.inf, 3, 2]), r"columns \['price'\] of X must be finite, got infinity"),
+]
+
+
+@pytest.mark.parametrize(("X", "message"), BAD_FRAMES)
+def test_bad_frames_are_refused_by_fit_and_transform(X, message):
+    with pytest.raises(ValueError, match=message):
+        FieldEncoder().fit(X)
+    with pytest.raises(ValueError, match=message):
+        FieldEncoder().fit(FRAME).transform(X)
+
+
+@pytest.mark.parametrize(
+    ("X", "message"),
+    [
+        (FRAME[["price", "promoted"]], r"X has no columns \['store', 'year'\]; it has \['price', 'promoted'\]"),
+        (FRAME.assign(price=["dear", "cheap", "1", "2"]), r"columns \['price', 'year'\] of X must be numeric"),
+        (FRAME.iloc[:0], "X must have at least one row"),
+    ],
+)
+def test_bad_frames_are_refused_by_transform(X, message):
+    with pytest.raises(ValueError, match=message):
+        FieldEncoder().fit(FRAME).transform(X)
+
+
+@pytest.mark.parametrize(
+    ("options", "X", "message"),
+    [
+        ({"unseen": "ignore"}, FRAME, "unseen must be 'raise' or 'other', got 'ignore'"),
+        ({}, FRAME.iloc[:0], r"X must have at least one row and one column, got shape \(0, 4\)"),
+        ({}, FRAME[[]], r"X must have at least one row and one column, got shape \(4, 0\)"),
+        ({"categorical": ["shop"]}, FRAME, r"X has no columns \['shop'\]"),
+        ({"continuous": ["store"]}, FRAME, r"columns \['store'\] of X must be numeric"),
+        ({"categorical": ["year"], "continuous": ["year"]}, FRAME, "year"),
+        ({}, FRAME.assign(store=["b", 1, "c", "a"]), "column 'store' of X"),
+        ({}, pd.concat([FRAME, FRAME[["store"]]], axis=1), "store"),
+    ],
+)
+def test_bad_fits_are_refused(options, X, message):
+    with pytest.raises(ValueError, match=message):
+        FieldEncoder(**options).fit(X)

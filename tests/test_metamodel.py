@@ -1,0 +1,149 @@
+"""QRGMM: what it recovers, and that its laws, draws and means are those of one curve."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+from sklearn.base import clone
+
+from qrgmm.curve import quantile_levels
+from qrgmm.encoding import FieldEncoder
+from qrgmm.metamodel import QRGMM
+from qrgmm.quantile_regression import fit_quantile_grid
+
+RNG = np.random.default_rng(0)
+X = RNG.uniform(1, 2, size=(400, 2))
+Y = 5 + X @ [10.0, -3.0] + RNG.exponential(size=400) * X[:, 0]
+FRAME = pd.DataFrame({"store": RNG.choice(["a", "b", "c"], 400), "price": X[:, 0], "promoted": RNG.random(400) < 0.3})
+SALES = (FRAME["store"].map({"a": 0.0, "b": 30.0, "c": 60.0}) + 2 * FRAME["price"]).to_numpy() + RNG.random(400)
+
+
+def test_an_exact_linear_law_is_recovered():
+    model = QRGMM(levels=10).fit(X, 5 + X @ [10.0, -3.0])
+    np.testing.assert_allclose(model.coef_, np.tile([10.0, -3.0], (9, 1)), rtol=1e-9)
+    np.testing.assert_allclose(model.intercept_, 5.0, rtol=1e-9)
+    np.testing.assert_allclose(model.predict_curve([[1.0, 2.0]]).values, 9.0, rtol=1e-9)
+
+
+def test_coefficients_of_a_location_scale_law_come_near_their_true_quantile_functions():
+    rng = np.random.default_rng(1)
+    x = rng.uniform(size=(20_000, 1))
+    y = 1 + 2 * x[:, 0] + (0.5 + x[:, 0]) * rng.normal(size=20_000)
+    model = QRGMM(levels=[0.1, 0.5, 0.9]).fit(x, y)
+    z = stats.norm.ppf(model.levels_)
+    # Four standard errors or more at this size.
+    np.testing.assert_allclose(model.intercept_, 1 + 0.5 * z, atol=0.12)
+    np.testing.assert_allclose(model.coef_[:, 0], 2 + z, atol=0.2)
+
+
+def test_the_fit_is_that_of_the_grid_with_an_intercept():
+    model = QRGMM(levels=7).fit(X, Y)
+    fit = fit_quantile_grid(np.column_stack([np.ones(400), X]), Y, quantile_levels(400, 7))
+    np.testing.assert_array_equal(np.column_stack([model.intercept_, model.coef_]), fit.coef)
+    np.testing.assert_array_equal(model.levels_, fit.levels)
+    assert (model.gap_ <= 1e-6).all() and model.encoder_ is None
+
+
+@pytest.mark.parametrize(
+    ("levels", "expected"), [(None, quantile_levels(400)), (4, [0.25, 0.5, 0.75]), ([0.1, 0.6], [0.1, 0.6])]
+)
+def test_levels_are_the_rule_of_thumb_a_number_of_steps_or_a_grid(levels, expected):
+    np.testing.assert_array_equal(QRGMM(levels=levels).fit(X, Y).levels_, expected)
+
+
+def test_curves_quantiles_and_means_are_those_of_one_linear_law():
+    model = QRGMM(levels=[0.2, 0.5, 0.7]).fit(X, Y)
+    curve = model.predict_curve(X)
+    np.testing.assert_allclose(curve.values, np.sort(model.intercept_ + X @ model.coef_.T, axis=1), rtol=1e-12)
+    np.testing.assert_array_equal(model.predict(X), curve.mean())
+    np.testing.assert_array_equal(model.predict_quantiles(X, [0.1, 0.6]), curve.ppf([0.1, 0.6]))
+    np.testing.assert_array_equal(model.sample(X, 5, rng=2), curve.sample(5, rng=2))
+
+
+def test_each_level_covers_its_share_of_the_fitted_sales():
+    model = QRGMM(levels=20).fit(X, Y)
+    share = (Y[:, None] <= model.intercept_ + X @ model.coef_.T + 1e-9).mean(axis=0)
+    # With an intercept, tau lies between the shares below and at or below the fit, which passes through three rows.
+    assert ((share >= model.levels_ - 1e-12) & (share <= model.levels_ + 3 / 400 + 1e-12)).all()
+
+
+def test_data_frames_with_strings_are_encoded_by_the_model():
+    model = QRGMM(levels=10).fit(FRAME, SALES)
+    assert isinstance(model.encoder_, FieldEncoder) and model.encoder is None
+    median = model.predict_quantiles(pd.DataFrame({"store": ["a", "c"], "price": 1.5, "promoted": False}), 0.5)
+    np.testing.assert_allclose(median[:, 0], [3.5, 63.5], atol=0.2)
+    reordered = FRAME[["promoted", "price", "store"]]
+    np.testing.assert_array_equal(model.predict(reordered), model.predict(FRAME))
+
+
+def test_scaling_and_coding_do_not_change_the_law():
+    by_hand = np.column_stack([FRAME["store"] == "a", FRAME["store"] == "c", FRAME["price"] * 7, FRAME["promoted"]])
+    by_hand = by_hand.astype(float)
+    model = QRGMM(levels=[0.1234, 0.4567, 0.8765])  # no multiples of 1/400, where many coefficients are optimal
+    plain = clone(model).fit(by_hand, SALES).predict_curve(by_hand)
+    np.testing.assert_allclose(model.fit(FRAME, SALES).predict_curve(FRAME).values, plain.values, rtol=1e-9)
+
+
+def test_an_encoder_of_ones_own_is_cloned_and_used():
+    encoder = FieldEncoder(categorical=["store"], continuous=["price"], unseen="other")
+    model = QRGMM(levels=5, encoder=encoder).fit(FRAME, SALES)
+    assert model.encoder_ is not encoder and not hasattr(encoder, "categories_")
+    with pytest.warns(UserWarning, match="treated as 'other'"):
+        values = model.predict_curve(FRAME.assign(store="new").iloc[:1]).values
+    assert (SALES.min() < values).all() and (values < SALES.max()).all()
+
+
+def test_numeric_data_frames_are_used_as_they_are():
+    frame = pd.DataFrame(X, columns=["u", "v"])
+    model = QRGMM(levels=5).fit(frame, Y)
+    assert model.encoder_ is None and list(model.feature_names_in_) == ["u", "v"]
+    np.testing.assert_array_equal(model.coef_, QRGMM(levels=5).fit(X, Y).coef_)
+
+
+def test_crossing_quantiles_are_sorted_or_refused():
+    far = [[40.0, -60.0]]
+    model = QRGMM(levels=20).fit(X, Y)
+    assert (np.diff(model.predict_curve(far).values) >= 0).all()
+    assert (np.diff(model.intercept_ + far @ model.coef_.T) < 0).any()
+    with pytest.raises(ValueError, match="quantiles cross in 1 rows"):
+        QRGMM(levels=20, crossing="raise").fit(X, Y).predict_curve(far)
+
+
+@pytest.mark.parametrize(
+    ("options", "X", "y", "message"),
+    [
+        ({}, X[:2], Y[:2], "X needs at least 3 rows, one per coefficient, got n_samples = 2"),
+        ({}, X, Y[:-1], "inconsistent numbers of samples"),
+        ({}, np.where(X > 1.9, np.nan, X), Y, "Input X contains NaN"),
+        ({}, X, np.where(Y > 20, np.inf, Y), "Input y contains infinity"),
+        ({}, X[:0], Y[:0], "0 sample"),
+        ({"levels": 1}, X, Y, "m must be a whole number of at least 2, got 1"),
+        ({"levels": [0.5, 0.2]}, X, Y, "levels must be strictly increasing"),
+        ({"levels": [0.5, 1.0]}, X, Y, r"levels must lie inside \(0, 1\), got 0.5 to 1"),
+        ({"crossing": "ignore"}, X, Y, "crossing must be 'sort' or 'raise', got 'ignore'"),
+        ({}, FRAME.assign(store=None), SALES, "column 'store' of X has 400 missing values"),
+        ({"encoder": FieldEncoder()}, X, Y, "X must be a pandas data frame"),
+    ],
+)
+def test_bad_fits_are_refused(options, X, y, message):
+    with pytest.raises(ValueError, match=message):
+        QRGMM(**options).fit(X, y)
+
+
+@pytest.mark.parametrize(
+    ("new", "message"),
+    [
+        (FRAME[["store", "price"]], r"X has no columns \['promoted'\]"),
+        (FRAME.assign(store="new"), r"column 'store' of X has levels never seen in fit: \['new'\]"),
+        (FRAME.to_numpy(), "X must be a pandas data frame with named columns, got ndarray"),
+    ],
+)
+def test_bad_rows_to_predict_are_refused(new, message):
+    with pytest.raises(ValueError, match=message):
+        QRGMM(levels=3).fit(FRAME, SALES).predict(new)
+
+
+def test_renamed_columns_are_refused():
+    model = QRGMM(levels=3).fit(pd.DataFrame(X, columns=["u", "v"]), Y)
+    with pytest.raises(ValueError, match="feature names should match"):
+        model.predict(pd.DataFrame(X, columns=["u", "w"]))
