@@ -6,21 +6,28 @@ At level :math:`\tau` the coefficients solve a linear programme whose dual has o
     \min_b \sum_i \rho_\tau(y_i - x_i'b)
     \;=\; \max_a \; y'a - (1 - \tau)\, y'1 \quad\text{s.t.}\quad X'a = (1 - \tau) X'1,\; 0 \le a \le 1 .
 
-Only the right-hand side depends on the level, so the simplex method solves the dual once and then walks from level to
-level: the basis that was optimal at one level is a few pivots away from the next. HiGHS does the pivoting.
+Two ways to solve it, chosen by the shape of the data; both are exact and certify themselves. With many rows to a column
+*screening* keeps the rows near the plane and adds up the others (`qrgmm.screening`). With few rows to a column, as with
+one-hot designs, the *simplex* method solves the dual once and walks from level to level: only the right-hand side
+changes, so the basis that was optimal at one level is a few pivots away from the next. HiGHS does the pivoting.
 Chapter 3 derives the pair of programmes and compares the result with statsmodels.
 """
 
+import os
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import highspy
 import numpy as np
 import scipy.sparse as sp
+from scipy.linalg.lapack import dpstrf
 
 from qrgmm.loss import pinball_loss
+from qrgmm.screening import fit_by_screening
 
 GAP_TOLERANCE = 1e-6
+MIN_ROWS, MIN_ROWS_PER_COLUMN = 1_000, 50  # with fewer, screening leaves too many rows near the plane to pay
 
 
 @dataclass(frozen=True)
@@ -35,7 +42,7 @@ class QuantileGridFit:
     gap : array of shape (n_levels,)
         Relative duality gap: the pinball loss is at most this share above the least possible one.
     n_iter : array of shape (n_levels,)
-        Simplex pivots.
+        Simplex pivots or interior point steps.
     """
 
     levels: np.ndarray
@@ -44,27 +51,32 @@ class QuantileGridFit:
     n_iter: np.ndarray
 
 
-def fit_quantile_grid(X, y, levels):
+def fit_quantile_grid(X, y, levels, weights=None, n_threads=None):
     r"""Fit a linear quantile regression at every level of a grid.
 
     Parameters
     ----------
     X : array or scipy sparse matrix of shape (n_rows, n_features)
-        The design, as it is: no intercept is added. Dependent columns are allowed; the fitted quantiles are then still
-        optimal, while the coefficients are one of many optimal choices.
+        The design, as it is: no intercept is added. Dependent columns are allowed: those that the others make
+        superfluous get the coefficient 0, and the fitted quantiles are optimal all the same.
     y : array of shape (n_rows,)
     levels : array of shape (n_levels,)
         Strictly increasing, in (0, 1).
+    weights : array of shape (n_rows,), optional
+        Positive; the loss of a row counts so many times.
+    n_threads : int, optional
+        By default one per core.
 
     Returns
     -------
     QuantileGridFit
-        With `coef` (n_levels, n_features) and, per level, the relative duality gap and the number of pivots.
+        With `coef` (n_levels, n_features) and, per level, the relative duality gap and the number of steps.
 
     Raises
     ------
     ValueError
-        If shapes do not match, values are not finite, or levels are unsorted or outside (0, 1).
+        If shapes do not match, values are not finite, weights are not positive, or levels are unsorted or outside
+        (0, 1).
 
     Warns
     -----
@@ -83,26 +95,69 @@ def fit_quantile_grid(X, y, levels):
     array([2., 3., 4.])
     """
     X, y, levels = _checked(X, y, levels)
-    n_rows, n_features = X.shape
-    column_sums = np.asarray(X.sum(axis=0)).ravel()
-    solver = _dual_programme(X, y)
-    coef = np.empty((len(levels), n_features))
-    gap = np.empty(len(levels))
-    n_iter = np.empty(len(levels), dtype=int)
-    constraints = np.arange(n_features, dtype=np.int32)
-    for j, tau in enumerate(levels):
-        right_hand_side = (1 - tau) * column_sums
-        solver.changeRowsBounds(n_features, constraints, right_hand_side, right_hand_side)
-        solver.run()
-        solution = solver.getSolution()
-        coef[j] = -np.asarray(solution.row_dual)
-        gap[j] = relative_duality_gap(X, y, tau, coef[j], np.asarray(solution.col_value))
-        n_iter[j] = solver.getInfo().simplex_iteration_count
+    if weights is not None:
+        weights = _checked_weights(weights, y)
+        X, y = _scale_rows(X, weights), y * weights
+    columns, sizes = _independent_columns(X)
+    design = _scale_columns(X[:, columns], 1 / sizes)
+    # Tolerances mean the same for all data once least squares is taken out and the rest has size one.
+    shift, rest = _least_squares(design, y)
+    rest_size = np.abs(rest).max()
+    coef = np.zeros((len(levels), X.shape[1]))
+    if rest_size <= 1e-12 * np.abs(y).max():  # one plane through all rows is every quantile of them
+        coef[:, columns] = shift / sizes
+        return QuantileGridFit(levels, coef, np.zeros(len(levels)), np.zeros(len(levels), dtype=int))
+    n_threads = n_threads or os.cpu_count()
+    dense = not sp.issparse(X) and len(y) >= max(MIN_ROWS, MIN_ROWS_PER_COLUMN * len(columns))
+    fit = fit_by_screening if dense else fit_by_simplex
+    found, gap, n_iter = fit(design, rest / rest_size, levels, n_threads)
+    coef[:, columns] = (found * rest_size + shift) / sizes
     uncertified = levels[~(gap <= GAP_TOLERANCE)]
     if len(uncertified):
         message = f"relative duality gap above {GAP_TOLERANCE:g} at levels {uncertified.tolist()}"
         warnings.warn(message, RuntimeWarning, stacklevel=2)
     return QuantileGridFit(levels, coef, gap, n_iter)
+
+
+def fit_by_simplex(X, y, levels, n_threads):
+    """Fit all levels of a grid by the dual simplex method, each started where its neighbour ended.
+
+    Parameters
+    ----------
+    X : array or scipy sparse matrix of shape (n_rows, n_features)
+    y : array of shape (n_rows,)
+    levels : array of shape (n_levels,)
+    n_threads : int
+        The grid is cut into so many runs of neighbouring levels.
+
+    Returns
+    -------
+    coef : array of shape (n_levels, n_features)
+    gap : array of shape (n_levels,)
+        Relative duality gap.
+    n_iter : array of shape (n_levels,)
+        Simplex pivots.
+    """
+    n_features = X.shape[1]
+    constraints = np.arange(n_features, dtype=np.int32)
+    column_sums = np.asarray(X.sum(axis=0)).ravel()
+
+    def walk(run):
+        solver = _dual_programme(X, y)
+        coef, gap, n_iter = np.empty((len(run), n_features)), np.empty(len(run)), np.empty(len(run), dtype=int)
+        for j, tau in enumerate(run):
+            right_hand_side = (1 - tau) * column_sums
+            solver.changeRowsBounds(n_features, constraints, right_hand_side, right_hand_side)
+            solver.run()
+            solution = solver.getSolution()
+            coef[j] = -np.asarray(solution.row_dual)
+            gap[j] = relative_duality_gap(X, y, tau, coef[j], np.asarray(solution.col_value))
+            n_iter[j] = solver.getInfo().simplex_iteration_count
+        return coef, gap, n_iter
+
+    with ThreadPoolExecutor(n_threads) as pool:
+        runs = np.array_split(levels, min(n_threads, len(levels)))
+        return tuple(map(np.concatenate, zip(*pool.map(walk, runs))))
 
 
 def relative_duality_gap(X, y, tau, coef, dual):
@@ -131,9 +186,9 @@ def relative_duality_gap(X, y, tau, coef, dual):
     >>> relative_duality_gap(np.ones((3, 1)), y, 0.5, np.array([2.0]), dual)
     0.0
     """
-    violation = np.abs(X.T @ (dual - (1 - tau))).max()
-    scale = abs(X).sum(axis=0).max()
-    if violation > 1e-7 * scale or dual.min() < -1e-7 or dual.max() > 1 + 1e-7:
+    violation = np.abs(X.T @ (dual - (1 - tau)))
+    allowed = 1e-7 * np.asarray(abs(X).sum(axis=0)).ravel()
+    if (violation > allowed).any() or dual.min() < -1e-7 or dual.max() > 1 + 1e-7:
         return np.inf
     residual = y - X @ coef
     a = dual.clip(0, 1)
@@ -157,6 +212,42 @@ def _dual_programme(X, y):
     programme.a_matrix_.start_, programme.a_matrix_.index_, programme.a_matrix_.value_ = A.indptr, A.indices, A.data
     solver.passModel(programme)
     return solver
+
+
+def _independent_columns(X):
+    """Return the indices of a largest set of independent columns and their root mean squares."""
+    gram = (X.T @ X).toarray() if sp.issparse(X) else X.T @ X
+    sizes = np.sqrt(np.diag(gram))
+    nonzero = np.flatnonzero(sizes)
+    correlation = gram[np.ix_(nonzero, nonzero)] / np.outer(sizes[nonzero], sizes[nonzero])
+    _, pivots, rank, _ = dpstrf(correlation, tol=1e-10)
+    columns = nonzero[np.sort(pivots[:rank] - 1)]
+    return columns, sizes[columns] / np.sqrt(X.shape[0])
+
+
+def _least_squares(X, y):
+    """Return coefficients and residuals; solved twice, since the residuals of a perfect fit must be seen to vanish."""
+    gram = (X.T @ X).toarray() if sp.issparse(X) else X.T @ X
+    coef = np.linalg.solve(gram, X.T @ y)
+    coef = coef + np.linalg.solve(gram, X.T @ (y - X @ coef))
+    return coef, y - X @ coef
+
+
+def _scale_columns(X, factors):
+    return (X @ sp.diags_array(factors)).tocsr() if sp.issparse(X) else X * factors
+
+
+def _scale_rows(X, factors):
+    return (sp.diags_array(factors) @ X).tocsr() if sp.issparse(X) else X * factors[:, None]
+
+
+def _checked_weights(weights, y):
+    weights = np.asarray(weights, dtype=float)
+    if weights.shape != y.shape:
+        raise ValueError(f"weights must have shape {y.shape} like y, got {weights.shape}")
+    if not (np.isfinite(weights).all() and (weights > 0).all()):
+        raise ValueError(f"weights must be positive and finite, got {weights.min():g}")
+    return weights
 
 
 def _checked(X, y, levels):

@@ -1,0 +1,134 @@
+r"""Small quantile regressions in batches: the Frisch-Newton interior point method, and the vertex it points at.
+
+A batch holds one linear programme per level, all of the same size,
+
+.. math:: \max_a\; y'a \quad\text{s.t.}\quad X a = g, \; 0 \le a \le 1,
+
+whose multipliers are the coefficients :math:`b`. Batching turns a hundred small factorisations into a few large array
+operations. `quantile_regression` makes the batches; chapter 3 derives the programme.
+"""
+
+import numpy as np
+
+# Share of the way to the boundary that a step may go; a cold start stays more central.
+STEP_WARM, STEP_COLD = 0.9995, 0.95
+MAX_STEPS_WARM, MAX_STEPS_COLD = 30, 200
+
+
+def frisch_newton(X, y, target, coef, levels=None, tolerance=1e-10):
+    r"""Solve a batch of dual programmes by Mehrotra's predictor-corrector method.
+
+    Parameters
+    ----------
+    X : array of shape (n_batch or 1, n_features, n_rows)
+    y : array of shape (n_batch or 1, n_rows)
+    target : array of shape (n_batch, n_features)
+        The right-hand side :math:`g`.
+    coef : array of shape (n_batch, n_features)
+        Where to start.
+    levels : array of shape (n_batch,), optional
+        If given, `coef` is a poor guess and the method starts cold at the feasible point :math:`a = 1 - \tau`.
+    tolerance : float
+        On the duality gap, relative to the sum of absolute residuals.
+
+    Returns
+    -------
+    coef : array of shape (n_batch, n_features)
+    dual : array of shape (n_batch, n_rows)
+    n_steps : int
+    """
+    warm = levels is None
+    residual = y - np.vecmat(coef, X)
+    n_rows = residual.shape[1]
+    scale = np.maximum(np.abs(residual).sum(axis=1), 1e-6 * np.abs(y).sum(axis=1)) + np.finfo(float).tiny
+    # Slacks: above - below = residual, both positive. Rows far above the plane get dual 1, far below 0.
+    above = residual.clip(0) + ((0.5 if warm else 0.1) * scale / n_rows)[:, None]
+    below = above - residual
+    dual = above / (above + below) if warm else np.zeros_like(above) + (1 - levels)[:, None]
+    rest = 1 - dual
+    infeasible = target - np.matvec(X, dual)
+    slack = 1e-10 * np.abs(np.matvec(X, np.ones_like(above))).max(axis=1)
+    n_steps = 0
+    while n_steps < (MAX_STEPS_WARM if warm else MAX_STEPS_COLD):
+        gap = (dual * below + rest * above).sum(axis=1)
+        live = (gap > tolerance * scale) | (np.abs(infeasible).max(axis=1) > slack)
+        if not live.any():
+            break
+        ratio_below, ratio_above = below / dual, above / rest
+        weight = 1 / (ratio_below + ratio_above)
+        solve = _factor(X, weight)
+        # Predictor: the step that would close the gap if the slacks' products were linear.
+        d_dual = weight * (residual - np.vecmat(solve(residual, infeasible), X))
+        up, down = d_dual / dual, d_dual / rest
+        step_dual = 1 / np.maximum(np.maximum(-up.min(axis=1), down.max(axis=1)), 1)
+        step_coef = 1 / np.maximum(np.maximum(1 + up.max(axis=1), 1 - down.min(axis=1)), 1)
+        d_below, d_above = below * up, above * down
+        left = gap * (1 - step_coef) - step_dual * step_coef * ((d_below + d_above) * d_dual).sum(axis=1)
+        left += ((below - above) * d_dual).sum(axis=1) * (step_dual * (1 - step_coef) - step_coef)
+        centre = (left.clip(0) ** 3 / gap**2 / (2 * n_rows))[:, None]
+        # Corrector: the same factor, with centring and the products that the predictor left out.
+        d_below = centre / dual + d_below * (up + 1)
+        d_above = centre / rest + d_above * (down - 1)
+        d_dual = residual + d_below - d_above
+        d_coef = solve(d_dual, infeasible)
+        d_dual = weight * (d_dual - np.vecmat(d_coef, X))
+        d_below -= below + ratio_below * d_dual
+        d_above += ratio_above * d_dual - above
+        longest = (STEP_WARM if warm else STEP_COLD) * live
+        bound = np.maximum(-(d_dual / dual).min(axis=1), (d_dual / rest).max(axis=1))
+        step_dual = np.minimum(live, longest / np.maximum(bound, 1e-9))[:, None]
+        bound = -np.minimum((d_below / below).min(axis=1), (d_above / above).min(axis=1))
+        step_coef = np.minimum(live, longest / np.maximum(bound, 1e-9))[:, None]
+        dual += step_dual * d_dual
+        rest -= step_dual * d_dual
+        coef = coef + step_coef * d_coef
+        below += step_coef * d_below
+        above += step_coef * d_above
+        infeasible *= 1 - step_dual
+        residual = above - below
+        n_steps += 1
+    return coef, dual, n_steps
+
+
+def nearest_vertex(X, y, target, coef, dual):
+    r"""Return the solution that interpolates the rows whose dual is furthest from 0 and 1, and whether it is optimal.
+
+    A vertex fixes as many rows as there are coefficients. It is optimal, with a duality gap of zero, if the duals that
+    balance the other rows' lie in [0, 1]; that is checked, so a wrong guess does no harm.
+
+    Parameters
+    ----------
+    X : array of shape (n_batch, n_features, n_rows)
+    y : array of shape (n_batch, n_rows)
+    target, coef : array of shape (n_batch, n_features)
+    dual : array of shape (n_batch, n_rows)
+
+    Returns
+    -------
+    coef : array of shape (n_batch, n_features)
+        That of the vertex where it is optimal, else as given.
+    optimal : array of bool of shape (n_batch,)
+    """
+    n_features = X.shape[1]
+    basis = np.argpartition(np.abs(dual - 0.5), n_features, axis=1)[:, :n_features]
+    batch = np.arange(len(coef))[:, None]
+    X_basis = X.transpose(0, 2, 1)[batch, basis]
+    try:
+        vertex = np.linalg.solve(X_basis, y[batch, basis][..., None])[..., 0]
+        others = (y > np.vecmat(vertex, X)).astype(float)
+        others[batch, basis] = 0
+        balance = (target - np.matvec(X, others))[..., None]
+        basis_dual = np.linalg.solve(X_basis.transpose(0, 2, 1), balance)[..., 0]
+    except np.linalg.LinAlgError:
+        return coef, np.zeros(len(coef), dtype=bool)
+    optimal = ((basis_dual > -1e-9) & (basis_dual < 1 + 1e-9)).all(axis=1)
+    return np.where(optimal[:, None], vertex, coef), optimal
+
+
+def _factor(X, weight):
+    """Return a function that solves (X W X') d = X W v - infeasible for a batch of right-hand sides."""
+    weighted = X * weight[:, None]
+    normal = weighted @ X.transpose(0, 2, 1)
+    ridge = 1e-14 * np.trace(normal, axis1=1, axis2=2)
+    normal += ridge[:, None, None] * np.eye(X.shape[1])
+    return lambda v, infeasible: np.linalg.solve(normal, (np.matvec(weighted, v) - infeasible)[..., None])[..., 0]
