@@ -13,6 +13,9 @@ import numpy as np
 
 from qrgmm.quantile_regression import check_levels
 
+# Exponential tails are drawn through knots at levels that shrink by this factor, and so often.
+TAIL_STEP, N_TAIL = 0.5**0.5, 40
+
 # Draws are made in blocks that stay in the processor's cache; the stream of random numbers does not depend on it.
 BLOCK = 32_768
 
@@ -91,7 +94,11 @@ class QuantileCurve:
         The quantiles at these levels, in units sold (or whatever `y` was measured in).
     crossing : {"sort", "raise"}
         What to do with a row whose quantiles cross: sort it (the rearrangement of Chernozhukov, Fernandez-Val and
-        Galichon, 2010, which changes no draw's law), or raise a ValueError.
+        Galichon, 2010, which is never farther from the truth; chapter 3), or raise a ValueError.
+    tails : {"clamp", "exponential"}
+        What lies beyond the first and the last level: the atoms of Algorithm 1, or exponential tails that go on with
+        the pace of the five outermost levels (chapter 5). Exponential tails are knots like others: 40 levels are added
+        at each end, at which the last atom is 10\ :sup:`-6` of the mass beyond the grid.
 
     Attributes
     ----------
@@ -123,7 +130,7 @@ class QuantileCurve:
     array([23.75])
     """
 
-    def __init__(self, levels, values, crossing="sort"):
+    def __init__(self, levels, values, crossing="sort", tails="clamp"):
         levels = np.array(levels, dtype=float)
         check_levels(levels)
         values = _rows("values", values)
@@ -133,10 +140,15 @@ class QuantileCurve:
             raise ValueError(f"crossing must be 'sort' or 'raise', got {crossing!r}")
         if crossing == "raise" and crossing_rate(values) > 0:
             crossed = int((np.diff(values) < 0).any(axis=1).sum())
-            raise ValueError(f"values must not decrease along a row, but quantiles cross in {crossed} rows")
+            raise ValueError(f"values must not decrease along a row, but quantiles cross in {crossed} of {len(values)} rows")
+        if tails not in ("clamp", "exponential"):
+            raise ValueError(f"tails must be 'clamp' or 'exponential', got {tails!r}")
+        values = np.sort(values, axis=1)
+        if tails == "exponential":
+            levels, values = _with_exponential_tails(levels, values)
         below, up_to = levels.copy(), levels.copy()
         below[0], up_to[-1] = 0.0, 1.0
-        self._set_law(levels, np.sort(values, axis=1), below, up_to)
+        self._set_law(levels, values, below, up_to)
 
     @classmethod
     def from_draws(cls, draws):
@@ -516,6 +528,21 @@ class QuantileCurve:
         if not np.isfinite(points).all():
             raise ValueError(f"{name} must be finite, got NaN or infinity")
         return points
+
+
+def _with_exponential_tails(levels, values):
+    """Add levels towards 0 and 1, with values that grow like the logarithm of the mass that is left."""
+    outer = min(4, len(levels) - 1)
+    if outer == 0:
+        raise ValueError("exponential tails need at least two levels, got one")
+    shrink = TAIL_STEP ** np.arange(1, N_TAIL + 1)
+    left, right = levels[0], 1 - levels[-1]
+    slope_left = (values[:, outer] - values[:, 0]) / np.log(levels[outer] / left)
+    slope_right = (values[:, -1] - values[:, -1 - outer]) / np.log((1 - levels[-1 - outer]) / right)
+    lower = values[:, :1] + slope_left[:, None] * np.log(shrink[::-1])
+    upper = values[:, -1:] - slope_right[:, None] * np.log(shrink)
+    levels = np.concatenate([left * shrink[::-1], levels, 1 - right * shrink])
+    return levels, np.concatenate([lower, values, upper], axis=1)
 
 
 def _rows(name, values):

@@ -1,7 +1,7 @@
 r"""QRGMM: a generative model of sales by linear quantile regression on a grid of levels.
 
 Offline, one linear quantile regression per level; online, a straight line between neighbouring quantiles. That is
-Algorithm 1 of the SCF paper, and the second half of it is the `QuantileCurve`.
+Algorithm 1 of the SCF paper, and the second half of it is the `QuantileCurve`. Several outputs make a chain.
 """
 
 import numpy as np
@@ -9,7 +9,7 @@ import pandas as pd
 from sklearn.base import BaseEstimator, RegressorMixin, clone
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from qrgmm.curve import QuantileCurve, quantile_levels
+from qrgmm.curve import BLOCK, QuantileCurve, quantile_levels
 from qrgmm.encoding import FieldEncoder
 from qrgmm.quantile_regression import fit_quantile_grid
 
@@ -28,6 +28,8 @@ class QRGMM(RegressorMixin, BaseEstimator):
         ``FieldEncoder()`` and anything else is used as it is.
     crossing : {"sort", "raise"}
         What a predicted curve does with crossing quantiles, see `QuantileCurve`.
+    tails : {"clamp", "exponential"}
+        What a predicted curve does beyond the first and the last level, see `QuantileCurve`.
 
     Attributes
     ----------
@@ -52,10 +54,11 @@ class QRGMM(RegressorMixin, BaseEstimator):
     array([[15.3, 15.7, 16.3]])
     """
 
-    def __init__(self, levels=None, encoder=None, crossing="sort"):
+    def __init__(self, levels=None, encoder=None, crossing="sort", tails="clamp"):
         self.levels = levels
         self.encoder = encoder
         self.crossing = crossing
+        self.tails = tails
 
     def fit(self, X, y):
         """Fit one linear quantile regression per level.
@@ -105,7 +108,8 @@ class QRGMM(RegressorMixin, BaseEstimator):
         check_is_fitted(self)
         X = X if self.encoder_ is None else self.encoder_.transform(X)
         X = validate_data(self, X, reset=False, dtype=float)
-        return QuantileCurve(self.levels_, self.intercept_ + X @ self.coef_.T, crossing=self.crossing)
+        values = self.intercept_ + X @ self.coef_.T
+        return QuantileCurve(self.levels_, values, crossing=self.crossing, tails=self.tails)
 
     def predict_quantiles(self, X, levels):
         """Return quantiles at any levels, (n_rows, n_levels)."""
@@ -125,3 +129,165 @@ class QRGMM(RegressorMixin, BaseEstimator):
         if isinstance(X, pd.DataFrame) and len(X.columns) > len(X.select_dtypes("number").columns):
             return FieldEncoder()
         return None
+
+
+class QRGMMChain(BaseEstimator):
+    r"""QRGMM for several outputs, one after the other: each is modelled given the covariates and the outputs before it.
+
+    .. math:: \hat Q_d(\tau \mid x, y_1, \dots, y_{d-1}), \qquad d = 1, \dots, D
+
+    Draws are made in the same order. Draws of the first output come from sorted curves. For a later output every draw
+    has covariates of its own, and needs no more than the two levels around its :math:`u`: two rows of coefficients
+    are gathered per draw and nothing else is predicted. Two raw quantiles can't be sorted as a whole curve can, so
+    that where quantiles cross, a later output is interpolated between them as they are.
+
+    Parameters
+    ----------
+    levels : int or array of shape (n_levels,), optional
+        The grid of every output, as in `QRGMM`.
+    basis : callable, optional
+        ``basis(Z)`` -> array (n_rows, n_regressors), applied to the inputs of every output, which are the covariates
+        and the outputs before; by default the inputs themselves.
+
+    Attributes
+    ----------
+    models_ : list of QRGMM
+        One per output.
+    levels_ : array of shape (n_levels,)
+    n_outputs_ : int
+
+    Notes
+    -----
+    Hong, Hou, Zhang and Zhang, "Learning to simulate", e-companion on several outputs; chapter 6.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> x = rng.uniform(size=(500, 1))
+    >>> first = x[:, 0] + rng.normal(size=500)
+    >>> chain = QRGMMChain(levels=20).fit(x, np.column_stack([first, 2 * first]))
+    >>> draws = chain.sample([[0.5]], 1000, rng=1)
+    >>> draws.shape, bool(np.allclose(draws[..., 1], 2 * draws[..., 0]))
+    ((1, 1000, 2), True)
+    """
+
+    def __init__(self, levels=None, basis=None):
+        self.levels = levels
+        self.basis = basis
+
+    def fit(self, X, Y):
+        """Fit one `QRGMM` per output.
+
+        Parameters
+        ----------
+        X : data frame or array of shape (n_rows, n_columns)
+            Numeric.
+        Y : array of shape (n_rows, n_outputs)
+            In the order in which outputs are drawn; (n_rows,) is one output.
+
+        Returns
+        -------
+        QRGMMChain
+
+        Raises
+        ------
+        ValueError
+            If shapes do not match, values are not finite or not numeric, or there are fewer rows than coefficients.
+        """
+        X, Y = validate_data(self, X, Y, multi_output=True, y_numeric=True, dtype=float)
+        inputs = np.column_stack([X, Y])
+        self.n_outputs_ = inputs.shape[1] - X.shape[1]
+        self.models_ = []
+        for column in range(X.shape[1], inputs.shape[1]):
+            regressors = self._regressors(inputs[:, :column])
+            self.models_.append(QRGMM(levels=self.levels).fit(regressors, inputs[:, column]))
+        self.levels_ = self.models_[0].levels_
+        return self
+
+    def sample(self, X, n_draws, rng=None):
+        """Return independent draws of all outputs for every row.
+
+        Parameters
+        ----------
+        X : data frame or array of shape (n_rows, n_columns)
+        n_draws : int
+        rng : numpy.random.Generator, int or None
+            One uniform number is used per draw and output, output by output.
+
+        Returns
+        -------
+        array of shape (n_rows, n_draws, n_outputs)
+
+        Raises
+        ------
+        ValueError
+            If `X` does not have the columns of `fit`, values are not finite, or `n_draws` is not a whole number.
+        """
+        check_is_fitted(self)
+        X, rng = validate_data(self, X, reset=False, dtype=float), np.random.default_rng(rng)
+        first, *later = self.models_
+        draws = first.sample(self._regressors(X), n_draws, rng)
+        inputs = np.column_stack([np.repeat(X, draws.shape[1], axis=0), draws.ravel()])
+        for model in later:
+            u = rng.random(len(inputs))
+            output = np.empty(len(inputs))
+            for i in range(0, len(inputs), BLOCK):
+                block = slice(i, i + BLOCK)
+                output[block] = _quantile_per_row(model, self._regressors(inputs[block]), u[block])
+            inputs = np.column_stack([inputs, output])
+        return inputs[:, X.shape[1] :].reshape(*draws.shape, self.n_outputs_)
+
+    def _regressors(self, inputs):
+        return inputs if self.basis is None else self.basis(inputs)
+
+
+def _quantile_per_row(model, X, u):
+    """Return the quantile at level u[i] given row X[i], (n_rows,), from the two levels next to u[i]."""
+    # The position of u on the grid, constant beyond its ends: 2.25 is a quarter of the way from level 2 to level 3.
+    position = np.interp(u, model.levels_, np.arange(len(model.levels_)))
+    low, high = np.floor(position).astype(int), np.ceil(position).astype(int)
+    share = position - low
+    lower = model.intercept_[low] + np.einsum("ij,ij->i", X, model.coef_[low])
+    upper = model.intercept_[high] + np.einsum("ij,ij->i", X, model.coef_[high])
+    return lower + share * (upper - lower)
+
+
+def bootstrap_curves(model, X, y, x_new, n_boot, rng=None):
+    """Return the curves of `n_boot` refits, each to rows drawn with replacement.
+
+    Parameters
+    ----------
+    model : QRGMM or any model with `fit` and `predict_curve`
+        Only its settings are used: every refit is a clone.
+    X : data frame or array of shape (n_rows, n_columns)
+    y : array of shape (n_rows,)
+    x_new : data frame or array of shape (n_new, n_columns)
+        Rows to predict.
+    n_boot : int
+    rng : numpy.random.Generator, int or None
+
+    Returns
+    -------
+    list of QuantileCurve
+        Each with n_new rows. Any number read off them varies over the list as it would over new data sets.
+
+    Notes
+    -----
+    Efron's pairs bootstrap; chapter 5.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(4)
+    >>> X = rng.uniform(size=(200, 1))
+    >>> curves = bootstrap_curves(QRGMM(levels=10), X, X[:, 0] + rng.normal(size=200), [[0.5]], 50, rng)
+    >>> medians = np.concatenate([curve.ppf(0.5) for curve in curves])
+    >>> np.quantile(medians, [0.05, 0.95]).round(1)
+    array([0.4, 0.7])
+    """
+    rng, y = np.random.default_rng(rng), np.asarray(y)
+    curves = []
+    for _ in range(n_boot):
+        rows = rng.integers(len(y), size=len(y))
+        sample = X.iloc[rows] if isinstance(X, pd.DataFrame) else np.asarray(X)[rows]
+        curves.append(clone(model).fit(sample, y[rows]).predict_curve(x_new))
+    return curves

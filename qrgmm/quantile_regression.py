@@ -27,6 +27,7 @@ from qrgmm.loss import pinball_loss
 from qrgmm.screening import fit_by_screening
 
 GAP_TOLERANCE = 1e-6
+N_RUNS = 2  # into which the simplex method cuts the grid, on any machine: optima need not be unique
 MIN_ROWS, MIN_ROWS_PER_COLUMN = 1_000, 50  # with fewer, screening leaves too many rows near the plane to pay
 
 
@@ -58,7 +59,8 @@ def fit_quantile_grid(X, y, levels, weights=None, n_threads=None):
     ----------
     X : array or scipy sparse matrix of shape (n_rows, n_features)
         The design, as it is: no intercept is added. Dependent columns are allowed: those that the others make
-        superfluous get the coefficient 0, and the fitted quantiles are optimal all the same.
+        superfluous get the coefficient 0, and the fitted quantiles are optimal all the same. An optimum need not be
+        unique, for example where a level times the number of rows of a category is a whole number.
     y : array of shape (n_rows,)
     levels : array of shape (n_levels,)
         Strictly increasing, in (0, 1).
@@ -128,7 +130,7 @@ def fit_by_simplex(X, y, levels, n_threads):
     y : array of shape (n_rows,)
     levels : array of shape (n_levels,)
     n_threads : int
-        The grid is cut into so many runs of neighbouring levels.
+        How many runs of neighbouring levels go on at a time; it does not change the result.
 
     Returns
     -------
@@ -156,7 +158,7 @@ def fit_by_simplex(X, y, levels, n_threads):
         return coef, gap, n_iter
 
     with ThreadPoolExecutor(n_threads) as pool:
-        runs = np.array_split(levels, min(n_threads, len(levels)))
+        runs = np.array_split(levels, min(N_RUNS, len(levels)))
         return tuple(map(np.concatenate, zip(*pool.map(walk, runs))))
 
 
