@@ -139,8 +139,8 @@ class QuantileCurve:
         if crossing not in ("sort", "raise"):
             raise ValueError(f"crossing must be 'sort' or 'raise', got {crossing!r}")
         if crossing == "raise" and crossing_rate(values) > 0:
-            crossed = int((np.diff(values) < 0).any(axis=1).sum())
-            raise ValueError(f"values must not decrease along a row, but quantiles cross in {crossed} of {len(values)} rows")
+            crossed = (np.diff(values) < 0).any(axis=1)
+            raise ValueError(f"values must not decrease along a row, but do in {crossed.sum()} of {len(values)} rows")
         if tails not in ("clamp", "exponential"):
             raise ValueError(f"tails must be 'clamp' or 'exponential', got {tails!r}")
         values = np.sort(values, axis=1)

@@ -11,7 +11,8 @@ import pytest
 FOLDER = Path(__file__).resolve().parents[1] / "qrgmm"
 # The reading order: a file imports only files before it.
 ORDER = [
-    "source", "loss", "quantile_regression", "curve", "risk", "metrics", "encoding", "metamodel", "datasets", "plots",
+    "source", "loss", "quantile_regression", "curve", "risk", "metrics", "encoding", "metamodel", "queueing",
+    "simulators", "datasets", "plots",
 ]  # fmt: skip
 TREES = {name: ast.parse((FOLDER / f"{name}.py").read_text(encoding="utf-8")) for name in ORDER}
 each_module = pytest.mark.parametrize("name", ORDER)
@@ -66,7 +67,7 @@ def test_a_file_says_its_idea_and_can_be_read_in_one_sitting(name):
     assert len((FOLDER / f"{name}.py").read_text(encoding="utf-8").splitlines()) <= 450
 
 
-@pytest.mark.parametrize("name", [name for name in ORDER if name != "plots"])  # the chapters show what figures look like
+@pytest.mark.parametrize("name", [name for name in ORDER if name != "plots"])  # the chapters are the example of figures
 def test_a_file_shows_an_example(name):
     assert any(">>>" in (inspect.getdoc(member) or "") for _, member in public_members(name))
 

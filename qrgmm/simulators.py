@@ -1,0 +1,450 @@
+r"""The stochastic simulators that QRGMM learns from: two test problems, a treatment decision and a bank.
+
+Every simulator has `draw_covariates(n_rows, rng)` and `draw(X, rng)`, one independent output per row of `X`, and
+`basis(X)`, the regressors that the QRGMM paper uses, without the intercept. Where the truth is known it is there as
+well: `ppf` and `cdf` of the test problems, the exact `mean` of the treatments. Chapter 6 learns them all.
+"""
+
+from itertools import combinations_with_replacement
+
+import numpy as np
+from scipy import stats
+
+from qrgmm.queueing import LAST, OPEN, draw_arrivals, serve
+
+# Rows that are simulated together: large enough for NumPy, small enough for the processor's cache.
+BLOCK = 2500
+
+
+def monomials(X, degree):
+    r"""Return all monomials of the columns from degree 1 to `degree`.
+
+    Parameters
+    ----------
+    X : array of shape (n_rows, n_features)
+    degree : int
+
+    Returns
+    -------
+    array of shape (n_rows, n_monomials)
+        :math:`\binom{p + k}{k} - 1` columns for `p` features and degree `k`: no constant, low degrees first.
+
+    Examples
+    --------
+    >>> monomials([[2.0, 3.0]], 2)
+    array([[2., 3., 4., 6., 9.]])
+    """
+    X = np.asarray(X, dtype=float)
+    powers = (c for k in range(1, degree + 1) for c in combinations_with_replacement(range(X.shape[1]), k))
+    return np.column_stack([X[:, list(columns)].prod(axis=1) for columns in powers])
+
+
+class _Simulator:
+    """What all simulators share: the box that covariates are drawn from, the basis, and draws in blocks of rows."""
+
+    lows, highs = (), ()
+    degree = 1
+
+    def draw_covariates(self, n_rows, rng=None):
+        """Return independent covariates, uniform between `lows` and `highs`.
+
+        Parameters
+        ----------
+        n_rows : int
+        rng : numpy.random.Generator, int or None
+
+        Returns
+        -------
+        array of shape (n_rows, n_features)
+        """
+        return np.random.default_rng(rng).uniform(self.lows, self.highs, (n_rows, len(self.lows)))
+
+    def basis(self, X):
+        """Return the regressors of QRGMM, (n_rows, n_regressors): all monomials up to `degree`, no intercept."""
+        return monomials(self._checked(X), self.degree)
+
+    def draw(self, X, rng=None):
+        """Return one independent output per row.
+
+        Parameters
+        ----------
+        X : array of shape (n_rows, n_features)
+            One row may be given as (n_features,).
+        rng : numpy.random.Generator, int or None
+
+        Returns
+        -------
+        array of shape (n_rows,), or (n_rows, n_outputs) for several outputs
+
+        Raises
+        ------
+        ValueError
+            If the shape of `X` is wrong or values are not finite or outside what the simulator allows.
+        """
+        X, rng = self._checked(X), np.random.default_rng(rng)
+        return np.concatenate([self._draw(X[i : i + BLOCK], rng) for i in range(0, len(X), BLOCK)])
+
+    def _checked(self, X):
+        X = np.atleast_2d(np.asarray(X, dtype=float))
+        if X.ndim != 2 or X.shape[1] != len(self.lows) or len(X) == 0:
+            raise ValueError(f"X must have shape (n_rows, {len(self.lows)}) with at least one row, got {X.shape}")
+        if not np.isfinite(X).all():
+            raise ValueError("X must be finite, got NaN or infinity")
+        return X
+
+
+class _LocationScale(_Simulator):
+    """A law ``location(x) + scale(x) * noise``, with `noise` a standard law of scipy."""
+
+    noise = None
+
+    def ppf(self, X, levels):
+        """Return the true conditional quantiles.
+
+        Parameters
+        ----------
+        X : array of shape (n_rows, n_features)
+        levels : float or array of shape (n_levels,) or (n_rows, n_levels)
+            In [0, 1].
+
+        Returns
+        -------
+        array of shape (n_rows, n_levels)
+        """
+        location, scale = self._location_and_scale(X)
+        return location + scale * self.noise.ppf(self._points("levels", levels, len(location)))
+
+    def cdf(self, X, y):
+        """Return the true conditional distribution function.
+
+        Parameters
+        ----------
+        X : array of shape (n_rows, n_features)
+        y : float or array of shape (n_points,) or (n_rows, n_points)
+            For one point per row pass ``y[:, None]``.
+
+        Returns
+        -------
+        array of shape (n_rows, n_points)
+        """
+        location, scale = self._location_and_scale(X)
+        distance = self._points("y", y, len(location)) - location
+        at_location = np.where(distance < 0, -np.inf, np.inf)  # where the scale is zero
+        return self.noise.cdf(np.divide(distance, scale, out=at_location, where=scale > 0))
+
+    def _draw(self, X, rng):
+        location, scale = self._location_and_scale(X)
+        return (location + scale * self.noise.rvs(size=location.shape, random_state=rng))[:, 0]
+
+    def _points(self, name, points, n_rows):
+        points = np.atleast_1d(np.asarray(points, dtype=float))
+        if points.ndim > 2 or points.size == 0 or (points.ndim == 2 and len(points) not in (1, n_rows)):
+            raise ValueError(f"{name} must be a number, (n_points,) or ({n_rows}, n_points), got shape {points.shape}")
+        if np.isnan(points).any() or (name == "levels" and ((points < 0) | (points > 1)).any()):
+            raise ValueError(f"{name} must be {'in [0, 1]' if name == 'levels' else 'numbers'}, got {points}")
+        return points
+
+
+class TestProblem1(_LocationScale):
+    r"""Test problem 1: a normal law whose mean and standard deviation are linear, so that QRGMM is well specified.
+
+    .. math::
+        Y \mid x \sim N\bigl(5 + x_1 + 2 x_2 + 0.5 x_3,\; (1 + 0.1 x_1 + 0.2 x_2 + 0.05 x_3)^2\bigr)
+
+    with :math:`x_1 \in (0, 10)`, :math:`x_2 \in (-5, 5)`, :math:`x_3 \in (0, 5)` uniform and independent.
+
+    Attributes
+    ----------
+    conditional_point, convergence_point : tuple
+        The covariates of the figures of the QRGMM paper, and those of its studies of convergence.
+
+    Notes
+    -----
+    Hong, Hou, Zhang and Zhang, "Learning to simulate", test problem 1; chapters 5 and 6.
+
+    Examples
+    --------
+    >>> problem = TestProblem1()
+    >>> problem.ppf(problem.conditional_point, 0.5), problem.cdf([[4, -1, 3]], [8.5, 8.5 + 1.35]).round(4)
+    (array([[8.5]]), array([[0.5   , 0.8413]]))
+    """
+
+    __test__ = False  # not a test, says pytest's own marker
+    lows, highs = (0, -5, 0), (10, 5, 5)
+    conditional_point, convergence_point = (4, -1, 3), (6, 1, 2)
+    noise = stats.norm
+
+    def _location_and_scale(self, X):
+        X = self._checked(X)
+        location, scale = 5 + X @ [[1.0], [2.0], [0.5]], 1 + X @ [[0.1], [0.2], [0.05]]
+        if scale.min() < -1e-12:
+            raise ValueError(f"X must give standard deviations of at least 0, got {scale.min():g}")
+        return location, scale.clip(0)
+
+
+class TestProblem2(_LocationScale):
+    r"""Test problem 2: a Laplace law whose scale no polynomial follows, so that QRGMM is misspecified.
+
+    .. math:: Y \mid x \sim \mathrm{Laplace}\bigl(0.05\, x_1 x_2,\; 5 \sin^2(x_1 + x_2) + 5\bigr)
+
+    with :math:`x_1 \in (0, 10)`, :math:`x_2 \in (-5, 5)` uniform and independent; the second parameter is the scale,
+    :math:`1/\sqrt 2` of the standard deviation. The basis is all nine monomials to degree 3.
+
+    Attributes
+    ----------
+    conditional_point, convergence_point : tuple
+        The covariates of the figures of the QRGMM paper, and those of its study of convergence.
+
+    Notes
+    -----
+    Hong, Hou, Zhang and Zhang, "Learning to simulate", test problem 2; chapters 5 and 6.
+
+    Examples
+    --------
+    >>> problem = TestProblem2()
+    >>> problem.ppf(problem.conditional_point, [0.25, 0.5, 0.75]).round(3)
+    array([[-6.058,  0.8  ,  7.658]])
+    """
+
+    __test__ = False
+    lows, highs = (0, -5), (10, 5)
+    conditional_point, convergence_point = (4, 4), (7, 2)
+    degree = 3
+    noise = stats.laplace
+
+    def _location_and_scale(self, X):
+        X = self._checked(X)
+        return 0.05 * X[:, :1] * X[:, 1:], 5 * np.sin(X[:, :1] + X[:, 1:]) ** 2 + 5
+
+
+# Probability of death within a year at the ages 55, 56, ..., 100: United States life table 2011, NVSR 64 (11).
+LIFE_TABLE = np.array([
+    0.007779, 0.008415, 0.009074, 0.009727, 0.010371, 0.011034, 0.011738, 0.012489, 0.013335, 0.014319, 0.015482,
+    0.016824, 0.018330, 0.019900, 0.021539, 0.023396, 0.025476, 0.027794, 0.030350, 0.033204, 0.036345, 0.039788,
+    0.043720, 0.048335, 0.053650, 0.059565, 0.065848, 0.072956, 0.080741, 0.089357, 0.099650, 0.110901, 0.123146,
+    0.136412, 0.150710, 0.166038, 0.182374, 0.199676, 0.217880, 0.236903, 0.256636, 0.276954, 0.297713, 0.318755,
+    0.339914, 1.0,
+])  # fmt: skip
+FIRST_AGE, LAST_AGE = 55, 100
+N_MONTHS = 12 * (LAST_AGE - FIRST_AGE + 1)
+
+# Column of X with the effect, annual complications, the share that survives one, the share of survivors it disables.
+TREATMENTS = {"none": (None, 0.0, 1.0, 0.0), "aspirin": (2, 0.0024, 0.9576, 0.058), "statin": (3, 0.001, 0.998, 0.0)}
+DISABLED, ILL, CURED = 0.61, 0.5, 0.97  # quality of life, as a share of a healthy life's
+OPERATION_CURES, OPERATION_FAILS = 0.8, 0.16  # the rest die of it
+INOPERABLE_DEATH = 1 - (1 - 0.29) ** (1 / 12)  # monthly, from 0.29 a year
+
+
+def monthly_probability(annual):
+    """Return the monthly probability that gives a probability of `annual` over twelve months."""
+    return 1 - (1 - annual) ** (1 / 12)
+
+
+def operation_probability(age):
+    """Return the probability that a cancer at this age is operated; otherwise the chain goes straight to the cure."""
+    return 1.1035 - 0.0023 * age
+
+
+def draw_natural_life(age, rng):
+    """Draw the months until natural death, (n_rows,): whole years and the six months of the last."""
+    alive = np.append(1.0, np.cumprod(1 - LIFE_TABLE))  # at the ages 55, 56, ..., 101
+    chance = alive[age - FIRST_AGE] * (1 - rng.random(len(age)))
+    last_age = np.searchsorted(-alive, -chance, side="right") - 1 + FIRST_AGE
+    return 12 * (last_age - age) + 6
+
+
+def draw_stay(leave, n_rows, rng):
+    """Draw the months, at least 1, in a state that is left with probability `leave` every month, (n_rows,)."""
+    rate = np.maximum(-np.log1p(-leave), 1e-9)
+    return np.minimum(rng.exponential(size=n_rows) // rate + 1, N_MONTHS).astype(int)  # nobody lives longer
+
+
+class CancerSimulator(_Simulator):
+    r"""Quality-adjusted life years of a patient with Barrett's oesophagus, under one treatment.
+
+    A Markov chain in months. A patient on the drug gets cancer, or a complication of the drug, at an annual rate of
+    :math:`r (1 - e) + c` for risk :math:`r`, effect :math:`e` and complications :math:`c`. Whoever survives the
+    complication lives on without the drug (after aspirin, some of them disabled). One month after the onset of cancer
+    comes an operation, or at once the cure; the operation takes a month and ends in cure, death or inoperable cancer.
+    Natural death strikes in the middle of a year of age, as in the life table.
+
+    Nothing in the chain returns to an earlier state, so that `draw` draws the lengths of the stays, which are
+    geometric, and not the months. `mean` walks the months backwards and is exact.
+
+    Parameters
+    ----------
+    treatment : {"aspirin", "statin", "none"}
+        The paper compares the first two.
+
+    Attributes
+    ----------
+    conditional_point : tuple
+        The patient of the paper's table 2: age, annual risk of cancer, effect of aspirin, effect of statin.
+
+    Raises
+    ------
+    ValueError
+        If `treatment` is unknown; by `draw` and `mean`, if an age is not a whole number from 55 to 100, a risk is
+        outside [0, 0.99] or an effect outside [0, 1].
+
+    Notes
+    -----
+    Hur, Nishioka and Gazelle (2004); Choi, Perzan, Tramontano, Kong and Hur (2014); settings as in "Learning to
+    simulate", where the basis has degree 2 (14 columns). Chapter 6.
+
+    Examples
+    --------
+    >>> aspirin, statin = CancerSimulator("aspirin"), CancerSimulator("statin")
+    >>> patient = aspirin.conditional_point
+    >>> float((statin.mean(patient) - aspirin.mean(patient))[0].round(2)), aspirin.draw([patient] * 3, rng=0).round(1)
+    (0.58, array([17.4,  9.5,  1.5]))
+    """
+
+    lows, highs = (55, 0, 0, 0), (80, 0.1, 1, 1)
+    conditional_point = (70, 0.05, 0.2, 0.8)
+    degree = 2
+
+    def __init__(self, treatment="aspirin"):
+        if treatment not in TREATMENTS:
+            raise ValueError(f"treatment must be one of {list(TREATMENTS)}, got {treatment!r}")
+        self.treatment = treatment
+
+    def draw_covariates(self, n_rows, rng=None):
+        """Return independent patients, (n_rows, 4): whole ages, the rest uniform between `lows` and `highs`."""
+        rng = np.random.default_rng(rng)
+        X = super().draw_covariates(n_rows, rng)
+        X[:, 0] = rng.integers(self.lows[0], self.highs[0], size=n_rows, endpoint=True)
+        return X
+
+    def mean(self, X):
+        r"""Return the exact expected quality-adjusted life years, by recursion from the last month to the first.
+
+        The value of a state is what this month adds and the expected value of the next: :math:`v_t = w + P_t v_{t+1}`.
+
+        Parameters
+        ----------
+        X : array of shape (n_rows, 4)
+
+        Returns
+        -------
+        array of shape (n_rows,), in years
+        """
+        X = self._checked(X)
+        age, off_drug, leave, to_cancer, survives, disabled = self._rates(X)
+        drug = undrugged = complication = cancer = operation = cured = inoperable = np.zeros(len(X))
+        for month in reversed(range(N_MONTHS)):
+            now = np.minimum(age + month // 12, LAST_AGE)
+            lives = 1 - LIFE_TABLE[now - FIRST_AGE] * (month % 12 == 5)
+            operable = operation_probability(now)
+            drug, undrugged, complication, cancer, operation, cured, inoperable = (
+                1 + lives * ((1 - leave) * drug + leave * (to_cancer * cancer + (1 - to_cancer) * complication)),
+                1 + lives * ((1 - off_drug) * undrugged + off_drug * cancer),
+                1 + lives * survives * (1 - disabled * (1 - DISABLED)) * undrugged,
+                ILL + lives * (operable * operation + (1 - operable) * cured),
+                ILL + lives * (OPERATION_CURES * cured + OPERATION_FAILS * inoperable),
+                CURED + lives * cured,
+                ILL + lives * (1 - INOPERABLE_DEATH) * inoperable,
+            )
+        return drug / 12
+
+    def _draw(self, X, rng):
+        age, off_drug, leave, to_cancer, survives, disabled = self._rates(X)
+        n = len(X)
+        life = draw_natural_life(age, rng)
+        # All times are months since the start. The month of a complication counts like one on the drug.
+        complicated = rng.random(n) >= to_cancer
+        change = draw_stay(leave, n, rng) + complicated
+        life = np.where(complicated & (rng.random(n) >= survives), np.minimum(life, change), life)
+        onset = change + np.where(complicated, draw_stay(off_drug, n, rng), 0)
+        operated = rng.random(n) < operation_probability(age + onset // 12)
+        outcome = onset + 1 + operated
+        fate = rng.random(n)
+        cured = ~operated | (fate < OPERATION_CURES)
+        inoperable = ~cured & (fate < OPERATION_CURES + OPERATION_FAILS)
+        death = outcome + np.select([cured, inoperable], [N_MONTHS, draw_stay(INOPERABLE_DEATH, n, rng)], 0)
+
+        def lived(start, end):
+            return (np.minimum(end, life) - start).clip(0)
+
+        later = lived(change, onset) + ILL * lived(onset, outcome) + np.where(cured, CURED, ILL) * lived(outcome, death)
+        return (lived(0, change) + np.where(complicated & (rng.random(n) < disabled), DISABLED, 1.0) * later) / 12
+
+    def _rates(self, X):
+        """Age, then the monthly probabilities of cancer off the drug and of leaving it, and what follows from there."""
+        effect, complications, survives, disabled = TREATMENTS[self.treatment]
+        cancer = X[:, 1] * (1 - (X[:, effect] if effect else 0.0))
+        leave = cancer + complications
+        to_cancer = np.divide(cancer, leave, out=np.ones(len(X)), where=leave > 0)
+        off_drug, leave = monthly_probability(X[:, 1]), monthly_probability(leave)
+        return X[:, 0].astype(int), off_drug, leave, to_cancer, survives, disabled
+
+    def _checked(self, X):
+        X = super()._checked(X)
+        age, shares = X[:, 0], X[:, 1:]
+        if (age != age.round()).any() or age.min() < FIRST_AGE or age.max() > LAST_AGE:
+            raise ValueError(f"X must have whole ages from {FIRST_AGE} to {LAST_AGE} in its first column")
+        if (shares < 0).any() or (shares > [0.99, 1, 1]).any():
+            raise ValueError("X must have a risk in [0, 0.99] and effects in [0, 1] in its last three columns")
+        return X
+
+
+N_COUNTERS = 6
+
+
+class BankQueue(_Simulator):
+    r"""A day in a bank: six counters, customers with priority, and customers who leave before they are served.
+
+    Normal and priority customers come in two Poisson streams from 9:00 to 17:00; the first of each stream stands at
+    the door at 9:00. A customer joins the counter with the fewest customers, the one in service included; on ties, the
+    counter with the lowest number. A counter serves priority customers first, but interrupts no service; service times
+    are exponential. A customer whose patience, Gamma(m, 1), ends before service starts, leaves.
+
+    Customers who left count in the mean time in the system, with their patience. Overtime is how long after 17:00 the
+    last customer leaves. The few who are still there at 21:00 count nowhere.
+
+    Attributes
+    ----------
+    outputs : tuple of str
+        Names of the columns of `draw`: times in minutes, rates as shares of the customers.
+    conditional_point : tuple
+        Arrival rates (normal, priority), six service rates, all per minute, and the two mean patiences in minutes.
+
+    Notes
+    -----
+    E-companion of "Learning to simulate", whose authors learn it by quantile regression neural networks; the basis of
+    degree 2 (65 columns) is ours. Chapter 6.
+
+    Examples
+    --------
+    >>> bank = BankQueue()
+    >>> dict(zip(bank.outputs, bank.draw(bank.conditional_point, rng=0)[0].round(2).tolist()))
+    {'time_normal': 16.69, 'reneged_normal': 0.15, 'time_priority': 13.94, 'reneged_priority': 0.17, 'overtime': 29.97}
+    """
+
+    lows = (1 / 5, 1 / 10) + N_COUNTERS * (1 / 20,) + (15, 10)
+    highs = (1, 1 / 5) + N_COUNTERS * (1 / 10,) + (20, 15)
+    conditional_point = (1 / 4, 1 / 8, 1 / 15, 1 / 16, 1 / 17, 1 / 19, 1 / 11, 1 / 13, 18, 12)
+    outputs = ("time_normal", "reneged_normal", "time_priority", "reneged_priority", "overtime")
+    degree = 2
+
+    def _draw(self, X, rng):
+        # Priority customers stand in the first columns, so that among those who wait the lowest column is next.
+        priority, normal = draw_arrivals(X[:, 1], rng), draw_arrivals(X[:, 0], rng)
+        arrival = np.hstack([priority, normal])
+        is_priority = np.arange(arrival.shape[1]) < priority.shape[1]
+        deadline = arrival + rng.standard_gamma(np.where(is_priority, X[:, [9]], X[:, [8]]))
+        end, served = serve(arrival, deadline, rng.standard_exponential(arrival.shape), X[:, 2 : 2 + N_COUNTERS])
+        seen = end <= LAST
+        time = np.subtract(end, arrival, out=np.zeros(end.shape), where=seen)
+        columns = []
+        for group in (~is_priority, is_priority):
+            n_seen = np.maximum(seen[:, group].sum(axis=1), 1)
+            columns += [time[:, group].sum(axis=1) / n_seen, (seen & ~served)[:, group].sum(axis=1) / n_seen]
+        overtime = np.max(end, axis=1, where=seen, initial=OPEN) - OPEN
+        return np.column_stack([*columns, overtime])
+
+    def _checked(self, X):
+        X = super()._checked(X)
+        if (X <= 0).any():
+            raise ValueError("X must have positive rates and patiences")
+        return X

@@ -1,0 +1,280 @@
+"""The simulators against closed forms, slow references written from the description, and the paper's numbers."""
+
+import heapq
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from qrgmm import simulators
+from qrgmm.queueing import LAST, OPEN, draw_arrivals, serve
+from qrgmm.simulators import LIFE_TABLE, BankQueue, CancerSimulator, TestProblem1, TestProblem2, monomials
+
+PROBLEMS = [TestProblem1(), TestProblem2()]
+ALL = [*PROBLEMS, *map(CancerSimulator, simulators.TREATMENTS), BankQueue()]
+each_problem = pytest.mark.parametrize("problem", PROBLEMS, ids=lambda problem: type(problem).__name__)
+each_simulator = pytest.mark.parametrize("simulator", ALL, ids=lambda s: getattr(s, "treatment", type(s).__name__))
+
+
+@each_simulator
+def test_draws_have_their_shape_their_range_and_their_seed(simulator):
+    X = simulator.draw_covariates(200, rng=1)
+    assert X.shape == (200, len(simulator.lows))
+    assert (X >= simulator.lows).all() and (X <= simulator.highs).all()
+    np.testing.assert_array_equal(X, simulator.draw_covariates(200, rng=np.random.default_rng(1)))
+    y = simulator.draw(X, rng=2)
+    assert y.shape == ((200, 5) if isinstance(simulator, BankQueue) else (200,)) and np.isfinite(y).all()
+    np.testing.assert_array_equal(y, simulator.draw(X, rng=np.random.default_rng(2)))
+    assert (y != simulator.draw(X, rng=3)).any()
+
+
+@each_simulator
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda X: X[:, 1:], "X must have shape"),
+        (lambda X: X[:0], "with at least one row"),
+        (lambda X: np.where(X == X.max(), np.nan, X), "X must be finite"),
+    ],
+)
+def test_bad_covariates_are_refused(simulator, change, message):
+    with pytest.raises(ValueError, match=message):
+        simulator.draw(change(simulator.draw_covariates(4, rng=0)))
+
+
+def test_the_basis_is_that_of_the_paper():
+    widths = [simulator.basis(simulator.draw_covariates(3, rng=0)).shape[1] for simulator in ALL]
+    assert widths == [3, 9, 14, 14, 14, 65]
+    x, y = 2.0, 3.0
+    np.testing.assert_array_equal(monomials([[x, y]], 3), [[x, y, 4, 6, 9, 8, 12, 18, 27]])
+
+
+@each_problem
+def test_draws_of_the_test_problems_follow_the_true_law(problem):
+    n = 20_000
+    for x in (problem.conditional_point, problem.convergence_point):
+        y = problem.draw(np.tile(x, (n, 1)), rng=4)
+        assert stats.kstest(y, lambda points, x=x: problem.cdf(x, points)[0]).pvalue > 0.01
+    X = problem.draw_covariates(n, rng=5)
+    assert stats.kstest(problem.cdf(X, problem.draw(X, rng=6)[:, None])[:, 0], "uniform").pvalue > 0.01
+
+
+@each_problem
+def test_ppf_and_cdf_are_inverse_and_take_points_in_three_shapes(problem):
+    X, levels = problem.draw_covariates(5, rng=7), np.array([0.01, 0.3, 0.5, 0.99])
+    quantiles = problem.ppf(X, levels)
+    np.testing.assert_allclose(problem.cdf(X, quantiles), np.tile(levels, (5, 1)), rtol=1e-12)
+    np.testing.assert_array_equal(problem.ppf(X, np.tile(levels, (5, 1))), quantiles)
+    np.testing.assert_array_equal(problem.ppf(X, 0.3), quantiles[:, [1]])
+    assert problem.cdf(X, 1.0).shape == (5, 1)
+    for bad in ([0.5, 1.1], np.nan, np.full((2, 2), 0.5), []):
+        with pytest.raises(ValueError, match="levels must be"):
+            problem.ppf(X, bad)
+
+
+def test_the_laws_at_the_papers_points():
+    np.testing.assert_allclose(TestProblem1().ppf((4, -1, 3), stats.norm.cdf([0, 1])), [[8.5, 8.5 + 1.35]])
+    problem = TestProblem2()
+    scale = 5 * np.sin(8) ** 2 + 5
+    np.testing.assert_allclose(problem.ppf((4, 4), [0.5, 0.9]), [[0.8, 0.8 + scale * np.log(5)]])
+    # The paper's mean and standard deviation of the truth there are 0.8 and 13.99.
+    np.testing.assert_allclose(scale * np.sqrt(2), 13.99, atol=0.005)
+
+
+def test_a_normal_law_without_spread_is_a_point_and_a_negative_spread_is_refused():
+    corner = TestProblem1()
+    np.testing.assert_array_equal(corner.cdf((0, -5, 0), [-5.1, -5.0]), [[0.0, 1.0]])
+    assert corner.draw((0, -5, 0), rng=0) == -5
+    with pytest.raises(ValueError, match="standard deviations of at least 0, got -1"):
+        corner.draw((0, -10, 0))
+
+
+@pytest.mark.parametrize(
+    ("problem", "mean", "sd", "mean_error", "sd_error"),
+    [(PROBLEMS[0], 11.2469, 6.7322, 0.0633, 0.0410), (PROBLEMS[1], -0.0007, 10.9196, 0.1056, 0.1165)],
+)
+def test_samples_of_the_test_problems_have_the_published_moments(problem, mean, sd, mean_error, sd_error):
+    """Published: the mean over 100 runs of 10,000 draws, and its deviation from run to run."""
+    y = problem.draw(problem.draw_covariates(100_000, rng=8), rng=9)
+    error = np.sqrt(1 / 100 + 1 / 10)
+    assert abs(y.mean() - mean) < 4 * mean_error * error and abs(y.std() - sd) < 4 * sd_error * error
+
+
+def life_expectancy(age):
+    """Years, from the life table alone: death comes in the middle of a year."""
+    alive, years = 1.0, 0.0
+    for a in range(age, 101):
+        years += alive * LIFE_TABLE[a - 55] * (a - age + 0.5)
+        alive *= 1 - LIFE_TABLE[a - 55]
+    return years
+
+
+def walk_forward(simulator, x):
+    """Expected quality-adjusted years from the description's matrix: eight states, aspirin's disabled twice over."""
+    age, risk = int(x[0]), x[1]
+    column, complications, survives, disabled = simulators.TREATMENTS[simulator.treatment]
+    drug_risk = risk * (1 - x[column])
+    p1, leave = 1 - (1 - risk) ** (1 / 12), 1 - (1 - drug_risk - complications) ** (1 / 12)
+    share, p3 = drug_risk / (drug_risk + complications), 1 - (1 - 0.29) ** (1 / 12)
+    years = 0.0
+    for weight, quality in ((1 - disabled, 1.0), (disabled, 0.61)):
+        on = np.eye(8)[6]  # state 7, on the drug
+        for month in range(12 * (101 - age)):
+            now = age + month // 12
+            p2 = 1.1035 - 0.0023 * now
+            P = np.zeros((8, 8))
+            P[0, :2] = 1 - p1, p1
+            P[1, 2:4] = p2, 1 - p2
+            P[2, 3:6] = 0.8, 0.16, 0.04
+            P[3, 3] = P[5, 5] = 1
+            P[4, 4:6] = 1 - p3, p3
+            P[6, [1, 6, 7]] = leave * share, 1 - leave, leave * (1 - share)
+            P[7, [0, 5]] = survives, 1 - survives
+            # Who is disabled carries it in every later state: the path through the complication counts `quality`.
+            through = on[8:] if len(on) > 8 else np.zeros(8)
+            main = on[:8]
+            worth = np.array([1, 0.5, 0.5, 0.97, 0.5, 0, 1, 1])
+            years += weight * (main @ worth + quality * through @ worth) / 12
+            to_through = main[7] * P[7]
+            main, through = main @ P - to_through, through @ P + to_through
+            on = np.concatenate([main, through]) * (1 - LIFE_TABLE[now - 55] * (month % 12 == 5))
+    return years
+
+
+@pytest.mark.parametrize("age", [55, 70, 100])
+def test_without_risk_and_drug_the_expectation_is_that_of_the_life_table(age):
+    x = (age, 0, 0, 0)
+    np.testing.assert_allclose(CancerSimulator("none").mean(x), life_expectancy(age), rtol=1e-12)
+    y = CancerSimulator("none").draw(np.tile(x, (20_000, 1)), rng=10)
+    assert abs(y.mean() - life_expectancy(age)) <= 4 * y.std() / np.sqrt(20_000)
+    assert set(12 * y % 12) == {6}
+
+
+@pytest.mark.parametrize("treatment", ["aspirin", "statin"])
+@pytest.mark.parametrize("x", [(70, 0.05, 0.2, 0.8), (55, 0.1, 0.9, 0.0), (80, 0.01, 0.0, 1.0)])
+def test_the_exact_mean_is_that_of_the_described_chain_and_draws_agree(treatment, x):
+    simulator = CancerSimulator(treatment)
+    np.testing.assert_allclose(simulator.mean(x), walk_forward(simulator, x), rtol=1e-12)
+    y = simulator.draw(np.tile(x, (50_000, 1)), rng=11)
+    assert abs(y.mean() - simulator.mean(x)[0]) < 4 * y.std() / np.sqrt(50_000)
+
+
+def test_the_published_truth_of_the_cancer_study_is_reproduced():
+    """Published: means over 100 runs, of 100,000 draws at one patient and of 10,000 patients."""
+    for treatment, published in (("aspirin", 13.4445), ("statin", 14.0217)):
+        simulator = CancerSimulator(treatment)
+        sd = simulator.draw(np.tile(simulator.conditional_point, (5_000, 1)), rng=12).std()
+        assert abs(simulator.mean(simulator.conditional_point)[0] - published) < 4 * sd / np.sqrt(1e7)
+    n = 50_000
+    y = CancerSimulator("aspirin").draw(simulator.draw_covariates(n, rng=13), rng=14)
+    assert abs(y.mean() - 15.600) < 4 * y.std() * np.sqrt(1 / n + 1e-6)
+    kurtosis = stats.kurtosis(y, fisher=False)
+    assert abs(y.std() - 9.529) < 4 * y.std() * np.sqrt((kurtosis - 1) / 4 * (1 / n + 1e-6))
+
+
+def test_ages_are_whole_and_all_alike():
+    ages = CancerSimulator().draw_covariates(26_000, rng=15)[:, 0]
+    assert stats.chisquare(np.unique(ages, return_counts=True)[1]).pvalue > 0.01 and len(set(ages)) == 26
+
+
+@pytest.mark.parametrize("x", [(70.5, 0, 0, 0), (54, 0, 0, 0), (101, 0, 0, 0), (70, -0.1, 0, 0), (70, 0, 1.1, 0)])
+def test_impossible_patients_are_refused(x):
+    with pytest.raises(ValueError, match="X must have (whole ages|a risk)"):
+        CancerSimulator("none").mean(x)
+
+
+def test_unknown_treatments_are_refused():
+    with pytest.raises(ValueError, match="treatment must be one of .* got 'placebo'"):
+        CancerSimulator("placebo")
+
+
+def serve_one_day(arrival, deadline, work, rates):
+    """The day of one bank, event by event; customers who lost patience are taken out before every event."""
+    end, served = deadline.copy(), np.zeros(len(arrival), bool)
+    queues, in_service = [[] for _ in rates], [None] * len(rates)
+    events = [(t, "comes", c) for c, t in enumerate(arrival) if t < np.inf]
+    heapq.heapify(events)
+
+    def start(counter, customer, now):
+        in_service[counter], served[customer] = customer, True
+        end[customer] = now + work[customer] / rates[counter]
+        heapq.heappush(events, (end[customer], "goes", counter))
+
+    while events and events[0][0] <= LAST:
+        now, kind, who = heapq.heappop(events)
+        queues = [[c for c in queue if deadline[c] > now] for queue in queues]
+        if kind == "comes":
+            lengths = [len(queue) + (busy is not None) for queue, busy in zip(queues, in_service)]
+            counter = lengths.index(min(lengths))
+            if in_service[counter] is None:
+                start(counter, who, now)
+            else:
+                queues[counter].append(who)
+        else:
+            in_service[who] = None
+            if queues[who]:
+                first = min(queues[who])
+                queues[who].remove(first)
+                start(who, first, now)
+    return end, served
+
+
+@pytest.mark.parametrize("patience", [3.0, 15.0, 1e4])
+def test_days_that_run_side_by_side_are_those_of_one_bank_at_a_time(patience):
+    rng = np.random.default_rng(16)
+    arrival = np.hstack([draw_arrivals(np.full(8, 0.15), rng), draw_arrivals(rng.uniform(0.2, 1, 8), rng)])
+    deadline = arrival + rng.gamma(patience, size=arrival.shape)
+    work, rates = rng.exponential(size=arrival.shape), rng.uniform(0.05, 0.1, (8, 6))
+    end, served = serve(arrival, deadline, work, rates)
+    for day in range(8):
+        expected_end, expected_served = serve_one_day(arrival[day], deadline[day], work[day], rates[day])
+        np.testing.assert_allclose(end[day], expected_end, rtol=1e-12)
+        np.testing.assert_array_equal(served[day], expected_served)
+
+
+def test_one_counter_and_endless_patience_follow_lindleys_recursion():
+    arrival = draw_arrivals(np.full(50, 0.2), rng=17)
+    work = np.random.default_rng(18).exponential(size=arrival.shape)
+    end, served = serve(arrival, np.full(arrival.shape, np.inf), work, np.full((50, 1), 0.25))
+    expected = np.zeros(50)
+    for k in range(arrival.shape[1]):
+        start = np.maximum(arrival[:, k], expected)
+        expected = start + work[:, k] / 0.25
+        np.testing.assert_array_equal(served[:, k], start <= LAST)
+        np.testing.assert_allclose(end[served[:, k], k], expected[served[:, k]])
+
+
+def test_arrivals_are_a_poisson_process_after_a_first_customer_at_nine():
+    times = draw_arrivals(np.full(2_000, 0.25), rng=19)
+    assert (times[:, 0] == 0).all() and np.isinf(times[:, -1]).all() and (times[times < np.inf] < OPEN).all()
+    later = (times[:, 1:] < np.inf).sum(axis=1)
+    assert abs(later.mean() - 120) < 4 * np.sqrt(120 / 2_000)
+    assert stats.kstest(times[:, 1:][times[:, 1:] < np.inf] / OPEN, "uniform").pvalue > 0.01
+
+
+def test_patience_and_speed_rule_who_leaves_and_who_waits():
+    bank = BankQueue()
+    x = np.array(bank.conditional_point)
+    patient, hurried = (bank.draw(np.tile([*x[:8], m, m], (50, 1)), rng=20) for m in (1e4, 1e-3))
+    assert (patient[:, [1, 3]] == 0).all() and patient[:, 0].mean() > patient[:, 2].mean()
+    assert (hurried.mean(axis=0)[[1, 3]] > 0.05).all() and (hurried[:, 0] < patient[:, 0]).all()
+    quick = bank.draw([[*x[:2], *[50.0] * 6, 18, 12]] * 200, rng=21)
+    # Nobody waits and services last 1/50 minute; the first counter gets nearly everybody.
+    np.testing.assert_allclose(quick[:, [0, 2]].mean(axis=0), 1 / 50, rtol=0.05)
+    assert (quick[:, [1, 3]] == 0).all() and quick[:, 4].max() < 1
+
+
+def test_the_published_truth_of_the_bank_study_is_reproduced():
+    """Published: means over 100 runs of 10,000 days, covariates drawn afresh for every day."""
+    mean, sd = [18.2215, 0.3794, 15.2626, 0.3316, 41.4609], np.array([2.1663, 0.1769, 1.9447, 0.1211, 19.4521])
+    bank, n = BankQueue(), 2_500
+    y = bank.draw(bank.draw_covariates(n, rng=22), rng=23)
+    assert (abs(y.mean(axis=0) - mean) < 4 * sd / np.sqrt(n)).all()
+    kurtosis = stats.kurtosis(y, fisher=False)
+    assert (abs(y.std(axis=0) - sd) < 4 * sd * np.sqrt((kurtosis - 1) / 4 / n)).all()
+    assert (y >= 0).all() and (y[:, [1, 3]] <= 1).all() and (y[:, 4] <= LAST - OPEN).all()
+
+
+def test_rates_and_patiences_must_be_positive():
+    with pytest.raises(ValueError, match="X must have positive rates and patiences"):
+        BankQueue().draw([0.0] * 10)
