@@ -53,7 +53,7 @@ def quantile_levels(n, m=None):
     if not n >= 1:
         raise ValueError(f"n must be at least 1, got {n}")
     m = max(2, round(math.sqrt(n))) if m is None else m
-    if not (m >= 2 and m == int(m)):
+    if not (2 <= m < math.inf and m == int(m)):
         raise ValueError(f"m must be a whole number of at least 2, got {m}")
     return np.arange(1, int(m)) / int(m)
 
@@ -78,6 +78,14 @@ def crossing_rate(values):
     """
     steps = np.diff(np.asarray(values, dtype=float))
     return float((steps < 0).mean()) if steps.size else 0.0
+
+
+def check_options(crossing, tails):
+    """Raise a ValueError unless both are options of `QuantileCurve`."""
+    if crossing not in ("sort", "raise"):
+        raise ValueError(f"crossing must be 'sort' or 'raise', got {crossing!r}")
+    if tails not in ("clamp", "exponential"):
+        raise ValueError(f"tails must be 'clamp' or 'exponential', got {tails!r}")
 
 
 class QuantileCurve:
@@ -136,13 +144,10 @@ class QuantileCurve:
         values = _rows("values", values)
         if values.shape[1] != len(levels):
             raise ValueError(f"values must have {len(levels)} columns, one per level, got {values.shape[1]}")
-        if crossing not in ("sort", "raise"):
-            raise ValueError(f"crossing must be 'sort' or 'raise', got {crossing!r}")
+        check_options(crossing, tails)
         if crossing == "raise" and crossing_rate(values) > 0:
             crossed = (np.diff(values) < 0).any(axis=1)
             raise ValueError(f"values must not decrease along a row, but do in {crossed.sum()} of {len(values)} rows")
-        if tails not in ("clamp", "exponential"):
-            raise ValueError(f"tails must be 'clamp' or 'exponential', got {tails!r}")
         values = np.sort(values, axis=1)
         if tails == "exponential":
             levels, values = _with_exponential_tails(levels, values)
@@ -185,8 +190,13 @@ class QuantileCurve:
 
     def __getitem__(self, rows):
         """Return the curve of some rows: an index, a slice, a list or a mask."""
+        if isinstance(rows, tuple):
+            raise IndexError("too many indices: a curve is indexed by its rows only")
+        values = np.atleast_2d(self.values[rows])
+        if len(values) == 0:
+            raise ValueError(f"rows must choose at least one of {len(self)}, got none")
         curve = type(self).__new__(type(self))
-        curve._set_law(self.levels, np.atleast_2d(self.values[rows]), self.below, self.up_to)
+        curve._set_law(self.levels, values, self.below, self.up_to)
         return curve
 
     def __repr__(self):
@@ -316,7 +326,9 @@ class QuantileCurve:
         r"""Return :math:`\int_{-\infty}^y g(F(z))\, dz`; for :math:`g(u) = u` this is :math:`E[(y - Y)^+]`.
 
         Between two knots :math:`F` is linear, so only the mean of :math:`g` between two probabilities is needed. It is
-        taken by Gauss-Legendre quadrature with 16 points, which is exact for polynomials up to degree 31.
+        taken by Gauss-Legendre quadrature with 16 points, which is exact for polynomials up to degree 31, and good to
+        nine digits for Wang's and the proportional hazard distortion where neighbouring levels differ less than
+        tenfold.
 
         Parameters
         ----------
@@ -428,7 +440,7 @@ class QuantileCurve:
         >>> QuantileCurve([0.5], [7.0]).sample(3, rng=0)
         array([[7., 7., 7.]])
         """
-        if not (np.isscalar(n_draws) and n_draws >= 1 and n_draws == int(n_draws)):
+        if not (np.isscalar(n_draws) and 1 <= n_draws < math.inf and n_draws == int(n_draws)):
             raise ValueError(f"n_draws must be a whole number of at least 1, got {n_draws!r}")
         rng, n_draws = np.random.default_rng(rng), int(n_draws)
         draws = np.empty((len(self), n_draws))
@@ -501,11 +513,13 @@ class QuantileCurve:
         result = np.empty(self._shape(y))
         y = np.broadcast_to(y, result.shape)
         for i in range(result.shape[1]):
-            depth = (y[:, i, None] - self.values).clip(0)
-            far, near = depth[:, :-1], depth[:, 1:]
-            inside = np.divide(far - near, np.diff(self.values), out=np.ones_like(far), where=near < far)
-            # Mean of t^order for t between near and far, written so that near == far loses no digits.
-            drop = np.divide(far - near, far, out=np.zeros_like(far), where=far > 0)
+            point = y[:, i, None]
+            depth = (point - self.values).clip(0)
+            far, width = depth[:, :-1], np.diff(self.values)
+            covered = (np.minimum(self.values[:, 1:], point) - self.values[:, :-1]).clip(0)
+            inside = np.divide(covered, width, out=np.ones_like(far), where=width > 0)
+            # Mean of t^order for t between far - covered and far, written so that narrow steps lose no digits.
+            drop = np.divide(covered, far, out=np.zeros_like(far), where=far > 0)
             with np.errstate(divide="ignore"):
                 power = -np.expm1((order + 1) * np.log1p(-drop))
             mean = far**order * np.divide(power, (order + 1) * drop, out=np.ones_like(far), where=drop > 0)

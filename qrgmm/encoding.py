@@ -58,12 +58,13 @@ class FieldEncoder(TransformerMixin, BaseEstimator):
         """Learn the levels of each categorical field, their frequencies, and each continuous field's scale."""
         if self.unseen not in ("raise", "other"):
             raise ValueError(f"unseen must be 'raise' or 'other', got {self.unseen!r}")
-        if not isinstance(X, pd.DataFrame):
-            raise ValueError(f"X must be a pandas data frame with named columns, got {type(X).__name__}")
-        if X.empty:
-            raise ValueError(f"X must have at least one row and one column, got shape {X.shape}")
+        _require_frame(X)
         numeric = list(X.select_dtypes("number").columns)
         named = [*(self.categorical or []), *(self.continuous or [])]
+        for names in (list(X.columns), named):
+            twice = [str(name) for name in dict.fromkeys(names) if names.count(name) > 1]
+            if twice:
+                raise ValueError(f"each column of X must be named once, got {twice} more than once")
         self.categorical_ = self.categorical
         if self.categorical is None:
             self.categorical_ = [name for name in X.columns if name not in numeric + named]
@@ -137,8 +138,7 @@ class FieldEncoder(TransformerMixin, BaseEstimator):
         return np.array(indicators + self.continuous_, dtype=object)
 
     def _fields(self, X):
-        if not isinstance(X, pd.DataFrame):
-            raise ValueError(f"X must be a pandas data frame with named columns, got {type(X).__name__}")
+        _require_frame(X)
         absent = [name for name in self.feature_names_in_ if name not in X.columns]
         if absent:
             raise ValueError(f"X has no columns {absent}; it has {list(X.columns)}")
@@ -151,8 +151,12 @@ class FieldEncoder(TransformerMixin, BaseEstimator):
         except (ValueError, TypeError) as error:
             raise ValueError(f"columns {self.continuous_} of X must be numeric: {error}") from error
         if not np.isfinite(continuous).all():
-            bad = np.array(self.continuous_)[~np.isfinite(continuous).all(axis=0)]
-            raise ValueError(f"columns {list(bad)} of X must be finite, got infinity")
+            bad = [name for name, column in zip(self.continuous_, continuous.T) if not np.isfinite(column).all()]
+            raise ValueError(f"columns {bad} of X must be finite, got infinity")
+        for name in self.categorical_:
+            kinds = sorted({type(level).__name__ for level in X[name]})
+            if len(kinds) > 1:
+                raise ValueError(f"column {name!r} of X must hold levels of one type, got {kinds}")
         return X[self.categorical_].astype(object).to_numpy(), continuous
 
     def _handle_unseen(self, categories, codes):
@@ -164,3 +168,10 @@ class FieldEncoder(TransformerMixin, BaseEstimator):
             if self.unseen == "raise":
                 raise ValueError(message + "; FieldEncoder(unseen='other') would accept them")
             warnings.warn(message + "; treated as 'other'", UserWarning, stacklevel=4)
+
+
+def _require_frame(X):
+    if not isinstance(X, pd.DataFrame):
+        raise ValueError(f"X must be a pandas data frame with named columns, got {type(X).__name__}")
+    if X.empty:
+        raise ValueError(f"X must have at least one row and one column, got shape {X.shape}")

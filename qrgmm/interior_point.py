@@ -36,6 +36,14 @@ def frisch_newton(X, y, target, coef, levels=None, tolerance=1e-10):
     coef : array of shape (n_batch, n_features)
     dual : array of shape (n_batch, n_rows)
     n_steps : int
+
+    Examples
+    --------
+    >>> X, y, levels = np.ones((1, 1, 5)), np.array([[1.0, 2.0, 3.0, 4.0, 5.0]]), np.array([0.3, 0.5])
+    >>> target = (1 - levels)[:, None] * X.sum(axis=2)
+    >>> coef, dual, _ = frisch_newton(X, y, target, np.zeros((2, 1)), levels)
+    >>> coef.ravel().round(6), dual.round(6)[1]
+    (array([2., 3.]), array([0. , 0. , 0.5, 1. , 1. ]))
     """
     warm = levels is None
     residual = y - np.vecmat(coef, X)

@@ -9,7 +9,7 @@ import pandas as pd
 from sklearn.base import BaseEstimator, RegressorMixin, clone
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from qrgmm.curve import BLOCK, QuantileCurve, quantile_levels
+from qrgmm.curve import BLOCK, QuantileCurve, check_options, quantile_levels
 from qrgmm.encoding import FieldEncoder
 from qrgmm.quantile_regression import fit_quantile_grid
 
@@ -78,6 +78,7 @@ class QRGMM(RegressorMixin, BaseEstimator):
         ValueError
             If shapes do not match, values are not finite, or there are fewer rows than coefficients.
         """
+        check_options(self.crossing, self.tails)
         self.encoder_ = self._choose_encoder(X)
         X = X if self.encoder_ is None else self.encoder_.fit_transform(X)
         X, y = validate_data(self, X, y, y_numeric=True, dtype=float)

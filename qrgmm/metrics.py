@@ -6,6 +6,8 @@ two samples of the same law reach, is what a model should be compared with (chap
 
 import numpy as np
 from scipy import stats
+from scipy.optimize import linear_sum_assignment
+from scipy.spatial.distance import cdist
 
 
 def ks_statistic(sample, reference):
@@ -15,7 +17,8 @@ def ks_statistic(sample, reference):
     ----------
     sample : array of shape (n_draws,)
     reference : array of shape (n_reference,), or callable
-        Another sample, or the distribution function to compare with.
+        Another sample, or the distribution function to compare with, which may have atoms: `QuantileCurve.cdf` of a
+        curve with one row, for example.
 
     Returns
     -------
@@ -28,13 +31,20 @@ def ks_statistic(sample, reference):
 
     Examples
     --------
-    >>> ks_statistic([1.0, 2.0, 3.0], [1.0, 2.0, 9.0])
-    0.3333333333333333
+    >>> ks_statistic([1.0, 2.0, 3.0, 4.0], [1.0, 2.0, 3.0, 9.0])
+    0.25
     """
-    sample = _sample("sample", sample)
+    sample = np.sort(_sample("sample", sample))
     if callable(reference):
-        return float(stats.ks_1samp(sample, reference).statistic)
-    return float(stats.ks_2samp(sample, _sample("reference", reference)).statistic)
+        y = np.unique(sample)
+        at_most, below = np.ravel(reference(y)), np.ravel(reference(np.nextafter(y, -np.inf)))
+    else:
+        reference = np.sort(_sample("reference", reference))
+        y = np.unique(np.concatenate([sample, reference]))
+        at_most, below = _shares(reference, y)
+    # Both sides of every jump: a law may have atoms, and the sample always has.
+    sample_at_most, sample_below = _shares(sample, y)
+    return float(max(np.abs(sample_at_most - at_most).max(), np.abs(sample_below - below).max()))
 
 
 def wasserstein_distance(sample, reference):
@@ -60,6 +70,41 @@ def wasserstein_distance(sample, reference):
     1.0
     """
     return float(stats.wasserstein_distance(_sample("sample", sample), _sample("reference", reference)))
+
+
+def joint_wasserstein_distance(sample, reference):
+    r"""Return the Wasserstein distance of two samples of several outputs, by the best matching of their rows.
+
+    .. math:: \min_\pi \frac1n \sum_i \lVert s_i - r_{\pi(i)} \rVert_2
+
+    Parameters
+    ----------
+    sample, reference : array of shape (n_draws, n_outputs)
+        Of equal length. Time grows with the cube of it: 1 second for 2,000 rows, a minute or two for 10,000.
+
+    Returns
+    -------
+    float, in the unit of the outputs
+        It falls slowly as the samples grow, also between two samples of one law: compare equal lengths.
+
+    Raises
+    ------
+    ValueError
+        If the shapes differ or values are not finite.
+
+    Examples
+    --------
+    >>> joint_wasserstein_distance([[0.0, 0.0], [3.0, 4.0]], [[3.0, 4.0], [0.0, 1.0]])
+    0.5
+    """
+    sample, reference = np.asarray(sample, dtype=float), np.asarray(reference, dtype=float)
+    if sample.ndim != 2 or sample.shape != reference.shape or sample.size == 0:
+        shapes = f"{sample.shape} and {reference.shape}"
+        raise ValueError(f"sample and reference must have one shape (n_draws, n_outputs), got {shapes}")
+    if not (np.isfinite(sample).all() and np.isfinite(reference).all()):
+        raise ValueError("sample and reference must be finite, got NaN or infinity")
+    distances = cdist(sample, reference)
+    return float(distances[linear_sum_assignment(distances)].mean())
 
 
 def coverage(y, quantiles):
@@ -89,6 +134,8 @@ def coverage(y, quantiles):
     y, quantiles = _sample("y", y), np.asarray(quantiles, dtype=float)
     if quantiles.ndim != 2 or len(quantiles) != len(y):
         raise ValueError(f"quantiles must have shape ({len(y)}, n_levels), got {quantiles.shape}")
+    if not np.isfinite(quantiles).all():
+        raise ValueError("quantiles must be finite, got NaN or infinity")
     return (y[:, None] <= quantiles).mean(axis=0)
 
 
@@ -171,6 +218,11 @@ def noise_floor(metric, draw, n_replications=100, rng=None):
     rng = np.random.default_rng(rng)
     values = [metric(draw(rng), draw(rng)) for _ in range(n_replications)]
     return float(np.mean(values)), float(np.std(values, ddof=1))
+
+
+def _shares(sample, y):
+    """Shares of a sorted sample at most y, and below y."""
+    return sample.searchsorted(y, "right") / len(sample), sample.searchsorted(y, "left") / len(sample)
 
 
 def _sample(name, values):

@@ -130,6 +130,10 @@ def plot_coverage(levels, coverage, model="qrgmm", ax=None, **line):
 def plot_financing_model(ax=None):
     """Draw the five parties of 3PL-led finance and the flows of goods, cash, data and control between them.
 
+    Parameters
+    ----------
+    ax : matplotlib.axes.Axes, optional
+
     Returns
     -------
     matplotlib.axes.Axes

@@ -189,7 +189,7 @@ def shortfall_moment(curve, loans, order=2, unit_revenue=1.0):
     """
     _require_curve(curve)
     revenue = _unit_revenue(curve, unit_revenue)
-    return revenue**order * curve.lower_partial_moment(_loans(curve, loans) / revenue, order)
+    return curve.lower_partial_moment(_loans(curve, loans) / revenue, order) * revenue**order
 
 
 def exceedance_probability(curve, loans, threshold, unit_revenue=1.0):
@@ -220,7 +220,7 @@ def exceedance_probability(curve, loans, threshold, unit_revenue=1.0):
     >>> exceedance_probability(QuantileCurve.from_draws([10.0, 30.0]), 35.0, threshold=[0.0, 5.0, 20.0])
     array([[1. , 0.5, 0.5]])
     """
-    return default_probability(curve, _loans(curve, loans) - _threshold(threshold), unit_revenue)
+    return default_probability(curve, _beyond(curve, loans, threshold), unit_revenue)
 
 
 def excess_loss(curve, loans, threshold, unit_revenue=1.0):
@@ -251,7 +251,7 @@ def excess_loss(curve, loans, threshold, unit_revenue=1.0):
     >>> excess_loss(QuantileCurve.from_draws([10.0, 30.0]), 35.0, threshold=20.0)
     array([[2.5]])
     """
-    return expected_loss(curve, _loans(curve, loans) - _threshold(threshold), unit_revenue)
+    return expected_loss(curve, _beyond(curve, loans, threshold), unit_revenue)
 
 
 def generalized_risk(curve, loans, h, tau, n_points=16):
@@ -306,7 +306,7 @@ def generalized_risk(curve, loans, h, tau, n_points=16):
         severity = np.broadcast_to(h(loan, np.minimum(curve.values, top)), curve.values.shape)
         result[:, i] = np.where(curve.values <= top, severity, 0.0) @ atoms
         loan, top = loan[..., None], top[..., None]
-        inside = np.divide(top - lower, width, out=(top > lower).astype(float), where=width > 0).clip(0, 1)
+        inside = np.divide(top - lower, width, out=(top >= lower).astype(float), where=width > 0).clip(0, 1)
         sales = np.minimum(lower, top) + inside * width * share
         severity = np.broadcast_to(h(loan, sales), sales.shape)
         result[:, i] += (inside[..., 0] * (severity @ weight)) @ spread
@@ -434,7 +434,7 @@ def value_at_risk(curve, loans, level=0.95, unit_revenue=1.0):
     """
     _require_curve(curve)
     revenue = _unit_revenue(curve, unit_revenue)
-    worst = curve.upper_quantile(1 - _confidence(level))
+    worst = curve.upper_quantile(_tail_share(level))
     return (_loans(curve, loans) - revenue * worst).clip(0)
 
 
@@ -472,7 +472,7 @@ def conditional_value_at_risk(curve, loans, level=0.95, unit_revenue=1.0):
     """
     _require_curve(curve)
     revenue = _unit_revenue(curve, unit_revenue)
-    p = 1 - _confidence(level)
+    p = _tail_share(level)
     sales = _loans(curve, loans) / revenue
     worst = curve.ppf(p)
     tail = curve.lower_partial_moment(np.minimum(sales, worst))
@@ -540,27 +540,32 @@ def largest_loan(
     bounds = []
     if max_default_probability is not None:
         limit = _limit(curve, "max_default_probability", max_default_probability)
-        bounds.append(_largest_by_default_probability(curve, limit))
+        bounds.append(_largest_by_default_probability(curve, limit, revenue))
     if max_expected_loss is not None:
         limit = _limit(curve, "max_expected_loss", max_expected_loss)
-        bounds.append(_largest_by_expected_loss(curve, limit / revenue, np.zeros(len(curve))))
+        bounds.append(revenue * _largest_by_expected_loss(curve, limit / revenue, np.zeros(len(curve))))
     if max_expected_loss_rate is not None:
         limit = _limit(curve, "max_expected_loss_rate", max_expected_loss_rate)
-        bounds.append(_largest_by_expected_loss(curve, np.zeros(len(curve)), limit))
+        bounds.append(revenue * _largest_by_expected_loss(curve, np.zeros(len(curve)), limit))
     if max_conditional_value_at_risk is not None:
         limit = _limit(curve, "max_conditional_value_at_risk", max_conditional_value_at_risk)
-        bounds.append(_largest_by_tail_loss(curve, limit / revenue, 1 - _confidence(level)))
+        bounds.append(revenue * _largest_by_tail_loss(curve, limit / revenue, _tail_share(level)))
     if cap is not None:
-        bounds.append(_limit(curve, "cap", cap) / revenue)
+        bounds.append(_limit(curve, "cap", cap))
     if not bounds:
         raise ValueError("give at least one limit or a cap: without any the largest loan is infinite")
-    return revenue * np.min(bounds, axis=0).clip(0)
+    return np.min(bounds, axis=0).clip(0)
 
 
-def _largest_by_default_probability(curve, limit):
+def _largest_by_default_probability(curve, limit, revenue):
     if (limit > 1).any():
         raise ValueError(f"max_default_probability must lie in [0, 1], got {limit.max():g}")
-    return np.where(limit < 1, curve.upper_quantile(limit[:, None])[:, 0], np.inf)
+    sales = curve.upper_quantile(limit[:, None])[:, 0]
+    loan = revenue * sales
+    # On an atom the last bit decides: the loan over the revenue must not come out above the sales.
+    for _ in range(2):
+        loan = np.where(loan / revenue > sales, np.nextafter(loan, -np.inf), loan)
+    return np.where(limit < 1, loan, np.inf)
 
 
 def _largest_by_expected_loss(curve, amount, rate):
@@ -569,7 +574,9 @@ def _largest_by_expected_loss(curve, amount, rate):
     :math:`M_1(c) - \mathrm{rate}\, c` is convex with its minimum at :math:`Q(\mathrm{rate})`, so the answer is the root
     to the right of it, in the last segment whose left end still keeps the limit.
     """
-    lowest = np.where(rate < 1, curve.ppf(rate.clip(max=1)[:, None])[:, 0], curve.values[:, -1])
+    unlimited = (rate >= 1) | np.isinf(amount)
+    amount, rate = np.where(unlimited, 0.0, amount), np.where(unlimited, 0.0, rate)
+    lowest = curve.ppf(rate[:, None])[:, 0]
     points = np.concatenate([lowest[:, None], np.maximum(curve.values, lowest[:, None])], axis=1)
     excess = curve.lower_partial_moment(points) - amount[:, None] - rate[:, None] * points
     kept = (excess <= 0).sum(axis=1) - 1
@@ -579,8 +586,7 @@ def _largest_by_expected_loss(curve, amount, rate):
     density = curve.pdf(start)[:, 0]
     denominator = slope + np.sqrt(slope**2 + 2 * density * room)
     step = np.divide(2 * room, denominator, out=np.where(room > 0, np.inf, 0.0), where=denominator > 0)
-    loan = np.where(kept < 0, 0.0, start[:, 0] + step)
-    return np.where(rate >= 1, np.inf, loan)
+    return np.where(unlimited, np.inf, np.where(kept < 0, 0.0, start[:, 0] + step))
 
 
 def _largest_by_tail_loss(curve, limit, p):
@@ -616,11 +622,16 @@ def _unit_revenue(curve, unit_revenue):
     return np.broadcast_to(revenue.reshape(-1, 1), (len(curve), 1))
 
 
-def _threshold(threshold):
-    threshold = np.asarray(threshold, dtype=float)
+def _beyond(curve, loans, threshold):
+    """Return loans less the threshold, checked."""
+    loans, threshold = _loans(curve, loans), np.asarray(threshold, dtype=float)
     if not (np.isfinite(threshold).all() and (threshold >= 0).all()):
         raise ValueError(f"threshold must be finite and not negative, got {threshold.min():g}")
-    return threshold
+    try:
+        return loans - threshold
+    except ValueError:
+        message = f"threshold of shape {threshold.shape} does not go with loans of shape {loans.shape}"
+        raise ValueError(message) from None
 
 
 def _limit(curve, name, limit):
@@ -632,7 +643,8 @@ def _limit(curve, name, limit):
     return np.broadcast_to(limit, (len(curve),))
 
 
-def _confidence(level):
+def _tail_share(level):
+    """Return 1 - level, checked; rounded, so that 1 - 0.9 is 0.1 and finds the level 0.1 of a grid."""
     if not (np.isscalar(level) and 0 < level < 1):
         raise ValueError(f"level must lie inside (0, 1), got {level!r}")
-    return level
+    return round(1 - level, 15) or 1 - level

@@ -53,6 +53,13 @@ def fit_by_screening(X, y, levels, n_threads):
         Relative duality gap.
     n_iter : array of shape (n_levels,)
         Interior point steps.
+
+    Examples
+    --------
+    >>> y = np.random.default_rng(0).normal(size=10_001)
+    >>> coef, gap, n_iter = fit_by_screening(np.ones((10_001, 1)), y, np.array([0.25, 0.5]), n_threads=1)
+    >>> coef.ravel() == np.quantile(y, [0.25, 0.5])
+    array([ True,  True])
     """
     n_rows, n_features = X.shape
     n_levels = len(levels)

@@ -11,11 +11,21 @@ import pytest
 FOLDER = Path(__file__).resolve().parents[1] / "qrgmm"
 # The reading order: a file imports only files before it.
 ORDER = [
-    "source", "loss", "quantile_regression", "curve", "risk", "metrics", "encoding", "metamodel", "queueing",
-    "simulators", "datasets", "plots",
+    "source", "loss", "interior_point", "screening", "quantile_regression", "curve", "risk", "metrics", "encoding",
+    "metamodel", "queueing", "simulators", "datasets", "studies", "experiments", "plots",
 ]  # fmt: skip
 TREES = {name: ast.parse((FOLDER / f"{name}.py").read_text(encoding="utf-8")) for name in ORDER}
 each_module = pytest.mark.parametrize("name", ORDER)
+
+
+def count_code_lines(name):
+    """Lines that run: without docstrings, which a public name cannot do without, blank lines and comments."""
+    lines = (FOLDER / f"{name}.py").read_text(encoding="utf-8").splitlines()
+    for node in ast.walk(TREES[name]):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node) is not None:
+            for i in range(node.body[0].lineno - 1, node.body[0].end_lineno):
+                lines[i] = ""
+    return sum(bool(line.strip()) and not line.strip().startswith("#") for line in lines)
 
 
 def imported_names(tree):
@@ -64,7 +74,7 @@ def test_a_file_has_no_star_import_and_no_relative_one(name):
 @each_module
 def test_a_file_says_its_idea_and_can_be_read_in_one_sitting(name):
     assert ast.get_docstring(TREES[name])
-    assert len((FOLDER / f"{name}.py").read_text(encoding="utf-8").splitlines()) <= 450
+    assert count_code_lines(name) <= 300
 
 
 @pytest.mark.parametrize("name", [name for name in ORDER if name != "plots"])  # the chapters are the example of figures

@@ -105,7 +105,7 @@ def test_crossing_quantiles_are_sorted_or_refused():
     model = QRGMM(levels=20).fit(X, Y)
     assert (np.diff(model.predict_curve(far).values) >= 0).all()
     assert (np.diff(model.intercept_ + far @ model.coef_.T) < 0).any()
-    with pytest.raises(ValueError, match="quantiles cross in 1 rows"):
+    with pytest.raises(ValueError, match="values must not decrease along a row, but do in 1 of 1 rows"):
         QRGMM(levels=20, crossing="raise").fit(X, Y).predict_curve(far)
 
 

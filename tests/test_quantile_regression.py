@@ -15,15 +15,17 @@ LEVELS = np.array([0.01, 0.1, 0.25, 0.5, 0.77, 0.9, 0.99])
 
 def make_problem(name):
     rng = np.random.default_rng(7)
-    n = 150
+    n = 1500 if name.startswith("many rows") else 150  # from 1000 rows on, another solver may be chosen
     x = rng.normal(size=(n, 3))
     X = np.column_stack([np.ones(n), x])
-    noise = {"ties": rng.poisson(1.0, n), "heavy tails": rng.standard_t(1.1, n)}.get(name, rng.normal(size=n))
-    y = noise if name == "ties" else 2.0 + x @ [1.0, -2.0, 0.5] + (1 + 0.5 * np.abs(x[:, 0])) * noise
+    noise = rng.standard_t(1.1, n) if name == "heavy tails" else rng.normal(size=n)
+    y = 2.0 + x @ [1.0, -2.0, 0.5] + (1 + 0.5 * np.abs(x[:, 0])) * noise
+    if name.endswith("ties"):
+        y = rng.poisson(1.0, n)
     if name == "engel":
         data = sm.datasets.engel.load_pandas().data
         return np.column_stack([np.ones(len(data)), data["income"]]), data["foodexp"].to_numpy()
-    if name == "dependent columns":
+    if name.endswith("dependent columns"):
         X = np.column_stack([X, X[:, 1] - X[:, 2], np.ones(n)])
     if name == "one-hot with every level":
         X = np.column_stack([np.ones(n), np.eye(5)[rng.integers(5, size=n)]])
@@ -38,13 +40,14 @@ def make_problem(name):
     if name == "a column of zeros":
         X = np.column_stack([X, np.zeros(n)])
     if name == "far from zero":
-        y = y + 1e6
+        y = y + 1e4
     return X, np.asarray(y, dtype=float)
 
 
 PROBLEMS = [
     "engel", "ties", "heavy tails", "dependent columns", "one-hot with every level", "rows barely above columns",
     "single column", "no intercept", "a column of zeros", "far from zero",
+    "many rows", "many rows with ties", "many rows and dependent columns",
 ]  # fmt: skip
 
 

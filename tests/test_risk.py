@@ -254,7 +254,8 @@ def test_general_measure_with_revenue_that_grows_with_sales_equals_scipy_quadrat
 
 def test_general_measure_counts_every_sale_at_the_threshold():
     law = QuantileCurve([0.25, 0.5, 0.75], [1.0, 1.0, 2.0])  # a quarter in the atom, a quarter between two equal knots
-    assert generalized_risk(law, 1.0, lambda loan, d: np.ones_like(d), lambda loan: loan).tolist() == [[0.5]]
+    share = generalized_risk(law, 1.0, lambda loan, d: np.ones_like(d), lambda loan: loan)
+    assert share[0, 0] == pytest.approx(0.5, rel=1e-12)
 
 
 def test_general_measure_never_asks_for_severity_above_the_threshold():
@@ -433,6 +434,14 @@ def test_limits_of_zero_allow_the_smallest_revenue_that_can_happen(revenue):
         np.testing.assert_array_equal(loan, revenue * EVEN.values[:, 0])
         assert largest_loan(QuantileCurve.from_draws([-4.0, 10.0]), **{name: 0.0}).tolist() == [0]
     assert largest_loan(EVEN, cap=0.0).tolist() == [0, 0, 0, 0]
+
+
+def test_no_loan_exceeds_its_cap_whatever_the_unit_revenue():
+    revenue = np.random.default_rng(7).uniform(0.1, 20, size=10_000)
+    cap = np.random.default_rng(8).uniform(1, 100, size=10_000)
+    loan = largest_loan(BIG, cap=cap, unit_revenue=revenue)
+    np.testing.assert_allclose(loan, cap, rtol=1e-12)
+    assert (loan <= cap).all()
 
 
 def test_limits_that_never_bind_leave_an_infinite_loan():

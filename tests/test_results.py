@@ -1,0 +1,68 @@
+"""What is recorded is complete, says where it comes from, and is what the code gives today."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from qrgmm.experiments import (
+    COLUMNS,
+    PAPER,
+    REPLICATIONS,
+    RESULTS,
+    check,
+    compare_with_paper,
+    default_replications,
+    load_results,
+)
+from qrgmm.studies import SIZES, STUDIES
+
+RECORDED = [(study, size) for study in STUDIES for size in REPLICATIONS]
+PROVENANCE = {
+    "command", "study", "size", "setting", "note", "n_replications", "seed", "commit", "versions", "device", "machine",
+    "minutes", "date",
+}  # fmt: skip
+MEASURED = {"time"}  # tests of the paper that are timings: machines differ, benchmarks/ has ours
+
+
+@pytest.mark.parametrize(("study", "size"), RECORDED)
+def test_a_record_is_complete_and_says_where_it_comes_from(study, size):
+    record = json.loads((RESULTS / f"{study}_{size}.json").read_text())
+    assert record.keys() == PROVENANCE and all(record.values())
+    assert (record["study"], record["size"]) == (study, size)
+    assert record["setting"] == SIZES[study][size]
+    results = load_results(study, size)
+    assert results.columns.tolist() == COLUMNS
+    counts = results["replication"].value_counts()
+    assert sorted(counts.index) == list(range(record["n_replications"])) and counts.nunique() == 1
+    assert np.isfinite(results["value"]).all() and (results["study"] == study).all()
+    assert record["n_replications"] >= default_replications(study, size)
+
+
+@pytest.mark.parametrize("study", STUDIES)
+def test_replication_0_of_size_tiny_is_what_is_recorded(study):
+    assert check([study])
+
+
+@pytest.mark.parametrize("path", sorted(PAPER.glob("*.csv")), ids=lambda path: path.stem)
+def test_published_numbers_name_a_study_and_are_numbers_or_blank(path):
+    published = pd.read_csv(path)
+    columns = ["source", "study", "test", "metric", "x", "model", "published", "published_sd", "n_runs"]
+    assert published.columns.tolist() == columns
+    assert set(published["study"]) <= set(STUDIES)
+    assert published[["published", "published_sd", "n_runs"]].map(np.isreal).all(axis=None)
+    assert not published.duplicated(["study", "test", "metric", "x", "model"]).any()
+    assert path.name in (PAPER / "README.md").read_text()
+
+
+@pytest.mark.parametrize("study", [study for study in STUDIES if study != "bootstrap"])
+def test_every_published_number_of_qrgmm_has_ours_beside_it(study):
+    table = compare_with_paper(study)
+    table = table[table["model"].isin(["qrgmm", "truth"]) & ~table["test"].isin(MEASURED)]
+    assert len(table) and table.loc[table["published"].notna(), "ours"].notna().all()
+
+
+def test_every_recorded_file_is_described():
+    text = (RESULTS.parent / "README.md").read_text()
+    assert [path.name for path in RESULTS.iterdir() if path.is_file() and path.stem not in text] == []
