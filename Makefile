@@ -20,7 +20,7 @@ endif
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help book test notebooks bench look clean
+.PHONY: help book test notebooks results bench look clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -35,6 +35,10 @@ test: $(VENV)/.ok ## ruff, unit tests, doctests, and the committed outputs of ev
 
 notebooks: $(VENV)/.ok ## for authors: execute the chapters and update the committed notebooks (CHAPTERS="03 04" for some)
 	$(BIN)/python notebooks/execute.py $(CHAPTERS)
+
+results: $(VENV)/.ok ## for authors: run and record all studies, resumable (DASK=tcp://... for a cluster instead of all cores)
+	$(BIN)/python -m qrgmm.experiments all --size tiny
+	$(BIN)/python -m qrgmm.experiments all --size paper $(if $(DASK),--address $(DASK),--jobs -1)
 
 bench: $(VENV)/.ok ## the side-by-side benchmark
 	$(BIN)/python benchmarks/run.py

@@ -62,12 +62,23 @@ def remove_run_noise(notebook, text):
     for cell, executed in zip(text.cells, notebook.cells, strict=True):
         if cell.cell_type == "code":
             cell["execution_count"] = executed.execution_count
-            cell["outputs"] = executed.outputs
+            cell["outputs"] = merge_streams(executed.outputs)
     text.metadata.pop("jupytext", None)  # pairing is one way, from text to notebook
     text.metadata["language_info"] = {"file_extension": ".py", "name": "python", "pygments_lexer": "ipython3"}
     text["nbformat"], text["nbformat_minor"] = 4, 5
     nbformat.validate(text)
     return text
+
+
+def merge_streams(outputs):
+    """Join neighbouring pieces of one stream: where a kernel cuts what is printed depends on the moment."""
+    merged = []
+    for output in outputs:
+        if merged and output.output_type == "stream" and merged[-1].get("name") == output.name:
+            merged[-1].text += output.text
+        else:
+            merged.append(output)
+    return merged
 
 
 def describe_failure(path, error):

@@ -8,7 +8,7 @@ from sklearn.base import clone
 
 from qrgmm.curve import quantile_levels
 from qrgmm.encoding import FieldEncoder
-from qrgmm.metamodel import QRGMM
+from qrgmm.metamodel import QRGMM, bootstrap_curves
 from qrgmm.quantile_regression import fit_quantile_grid
 
 RNG = np.random.default_rng(0)
@@ -147,3 +147,23 @@ def test_renamed_columns_are_refused():
     model = QRGMM(levels=3).fit(pd.DataFrame(X, columns=["u", "v"]), Y)
     with pytest.raises(ValueError, match="feature names should match"):
         model.predict(pd.DataFrame(X, columns=["u", "w"]))
+
+
+def test_bootstrap_curves_spread_as_fits_to_new_data_do():
+    def draw(rng):
+        x = rng.uniform(size=(300, 1))
+        return x, x[:, 0] + rng.normal(size=300)
+
+    rng = np.random.default_rng(5)
+    model = QRGMM(levels=4)
+    fresh = [model.fit(*draw(rng)).predict_quantiles([[0.5]], 0.5)[0, 0] for _ in range(200)]
+    curves = bootstrap_curves(model, *draw(rng), [[0.5], [0.7]], 200, rng)
+    assert len(curves) == 200 and all(len(curve) == 2 for curve in curves)
+    resampled = [curve.ppf(0.5)[0, 0] for curve in curves]
+    np.testing.assert_allclose(np.std(resampled), np.std(fresh), rtol=0.3)
+
+
+def test_bootstrap_takes_data_frames_and_repeats_with_its_seed():
+    first, again = (bootstrap_curves(QRGMM(levels=4), FRAME, SALES, FRAME[:2], 3, rng=0) for _ in range(2))
+    np.testing.assert_array_equal([curve.values for curve in first], [curve.values for curve in again])
+    assert not np.array_equal(first[0].values, first[1].values)

@@ -1,11 +1,21 @@
 """The distances between samples and laws against their definitions."""
 
+from itertools import permutations
+
 import numpy as np
 import pytest
 from scipy import stats
 
 from qrgmm.curve import QuantileCurve, quantile_levels
-from qrgmm.metrics import coverage, crps, ks_statistic, mean_and_error, noise_floor, wasserstein_distance
+from qrgmm.metrics import (
+    coverage,
+    crps,
+    joint_wasserstein_distance,
+    ks_statistic,
+    mean_and_error,
+    noise_floor,
+    wasserstein_distance,
+)
 
 RNG = np.random.default_rng(0)
 A, B = RNG.normal(size=200), RNG.normal(0.3, 1.2, size=150)
@@ -130,3 +140,18 @@ def test_bad_coverage_input_is_refused(y, quantiles, message):
 def test_a_single_replication_has_no_spread():
     with pytest.raises(ValueError, match="n_replications must be at least 2, got 1"):
         noise_floor(ks_statistic, lambda rng: rng.normal(size=5), n_replications=1)
+
+
+def test_the_joint_wasserstein_distance_is_that_of_the_best_matching():
+    rng = np.random.default_rng(3)
+    sample, reference = rng.normal(size=(2, 5, 3))
+    matchings = (np.linalg.norm(sample - reference[list(order)], axis=1).mean() for order in permutations(range(5)))
+    np.testing.assert_allclose(joint_wasserstein_distance(sample, reference), min(matchings), rtol=1e-12)
+    one_output = joint_wasserstein_distance(sample[:, :1], reference[:, :1])
+    np.testing.assert_allclose(one_output, wasserstein_distance(sample[:, 0], reference[:, 0]), rtol=1e-12)
+
+
+@pytest.mark.parametrize("reference", [np.zeros((2, 3)), np.zeros((3, 2)), np.zeros(2), np.full((2, 2), np.nan)])
+def test_joint_samples_of_other_shapes_are_refused(reference):
+    with pytest.raises(ValueError, match="^sample and reference must"):
+        joint_wasserstein_distance(np.zeros((2, 2)), reference)
