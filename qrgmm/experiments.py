@@ -19,6 +19,7 @@ import time
 from contextlib import contextmanager
 from datetime import date
 from importlib.metadata import version
+from io import StringIO
 from pathlib import Path
 
 import numpy as np
@@ -102,6 +103,8 @@ def run(study, size="tiny", n_replications=None, folder=RESULTS, n_jobs=1, addre
     ------
     ValueError
         If the study or the size is unknown.
+    RuntimeError
+        If a finished replication, which is recomputed first, comes out differently: the code has changed since.
     """
     setting = _setting(study, size)
     n_replications = default_replications(study, size) if n_replications is None else n_replications
@@ -110,6 +113,9 @@ def run(study, size="tiny", n_replications=None, folder=RESULTS, n_jobs=1, addre
     parts.mkdir(parents=True, exist_ok=True)
     paths = [parts / f"{replication:04d}.json" for replication in range(n_replications)]
     missing = [replication for replication, path in enumerate(paths) if not path.exists()]
+    finished = [replication for replication in range(n_replications) if replication not in missing]
+    if finished and not _agree(_read(paths[finished[0]]), replicate(study, size, finished[0])):
+        raise RuntimeError(f"{parts} holds replications that today's code does not repeat; remove it to start afresh")
     with _workers(n_jobs, address):
         done = Parallel(return_as="generator_unordered")(delayed(_part)(study, size, r) for r in missing)
         for replication, part in tqdm(done, f"{study} {size}", n_replications, initial=n_replications - len(missing)):
@@ -272,7 +278,7 @@ def check(studies=None):
     for study in tqdm(studies or STUDIES, "check", leave=False):
         recorded = load_results(study, "tiny").query("replication == 0")
         fresh = replicate(study, "tiny", 0)
-        same = len(fresh) == len(recorded) and np.allclose(fresh["value"], recorded["value"], rtol=1e-6, atol=1e-9)
+        same = _agree(fresh, recorded)
         tqdm.write(f"{study:20} {'as recorded' if same else 'DIFFERS from what is recorded'}")
         agree &= same
     return agree
@@ -323,6 +329,15 @@ def _part(study, size, replication):
     rows = replicate(study, size, replication)
     text = rows.to_csv(index=False, header=False, float_format="%.9g", lineterminator="\n")
     return replication, {"seconds": round(time.perf_counter() - start, 3), "rows": text}
+
+
+def _read(path):
+    return pd.read_csv(StringIO(json.loads(path.read_text())["rows"]), names=COLUMNS)
+
+
+def _agree(rows, others):
+    """Return whether the values of two tables agree to a relative 1e-6."""
+    return len(rows) == len(others) and np.allclose(rows["value"], others["value"], rtol=1e-6, atol=1e-9)
 
 
 def _write(path, text):

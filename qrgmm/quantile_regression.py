@@ -21,6 +21,7 @@ from dataclasses import dataclass
 import highspy
 import numpy as np
 import scipy.sparse as sp
+from scipy.linalg import qr, solve_triangular
 from scipy.linalg.lapack import dpstrf
 
 from qrgmm.loss import pinball_loss
@@ -28,6 +29,7 @@ from qrgmm.screening import fit_by_screening
 
 GAP_TOLERANCE = 1e-6
 N_RUNS = 2  # into which the simplex method cuts the grid, on any machine: optima need not be unique
+MAX_DENSE = 100_000_000  # numbers in a sparse design that may be made dense to see which columns are independent
 MIN_ROWS, MIN_ROWS_PER_COLUMN = 1_000, 50  # with fewer, screening leaves too many rows near the plane to pay
 
 
@@ -100,20 +102,19 @@ def fit_quantile_grid(X, y, levels, weights=None, n_threads=None):
     if weights is not None:
         weights = _checked_weights(weights, y)
         X, y = _scale_rows(X, weights), y * weights
-    columns, sizes = _independent_columns(X)
-    design = _scale_columns(X[:, columns], 1 / sizes)
+    columns, design, root = _independent_columns(X)
     # Tolerances mean the same for all data once least squares is taken out and the rest has size one.
     shift, rest = _least_squares(design, y)
-    rest_size = np.abs(rest).max()
+    rest_size = np.abs(rest).mean()
     coef = np.zeros((len(levels), X.shape[1]))
-    if rest_size <= 1e-12 * np.abs(y).max():  # one plane through all rows is every quantile of them
-        coef[:, columns] = shift / sizes
+    if np.abs(rest).max() <= 1e-12 * np.abs(y).max():  # one plane through all rows is every quantile of them
+        coef[:, columns] = solve_triangular(root, shift)
         return QuantileGridFit(levels, coef, np.zeros(len(levels)), np.zeros(len(levels), dtype=int))
     n_threads = n_threads or os.cpu_count()
     dense = not sp.issparse(X) and len(y) >= max(MIN_ROWS, MIN_ROWS_PER_COLUMN * len(columns))
     fit = fit_by_screening if dense else fit_by_simplex
     found, gap, n_iter = fit(design, rest / rest_size, levels, n_threads)
-    coef[:, columns] = (found * rest_size + shift) / sizes
+    coef[:, columns] = solve_triangular(root, (found * rest_size + shift).T).T
     uncertified = levels[~(gap <= GAP_TOLERANCE)]
     if len(uncertified):
         message = f"relative duality gap above {GAP_TOLERANCE:g} at levels {uncertified.tolist()}"
@@ -202,7 +203,9 @@ def relative_duality_gap(X, y, tau, coef, dual):
 def _dual_programme(X, y):
     solver = highspy.Highs()
     # Presolve would throw away the basis that makes the next level cheap.
-    for option, value in (("output_flag", False), ("presolve", "off"), ("threads", 1)):
+    options = {"output_flag": False, "presolve": "off", "threads": 1}
+    options |= {"primal_feasibility_tolerance": 1e-9, "dual_feasibility_tolerance": 1e-9}
+    for option, value in options.items():
         solver.setOptionValue(option, value)
     A = sp.csc_matrix(X.T)
     programme = highspy.HighsLp()
@@ -217,14 +220,26 @@ def _dual_programme(X, y):
 
 
 def _independent_columns(X):
-    """Return the indices of a largest set of independent columns and their root mean squares."""
+    """Return a largest set of independent columns, a design that spans them and is well conditioned, and their link.
+
+    The design times the upper triangular link is the chosen columns. Where the columns are plainly independent the
+    design is the columns, scaled; where some nearly depend on others, it is an orthogonal basis.
+    """
     gram = (X.T @ X).toarray() if sp.issparse(X) else X.T @ X
-    sizes = np.sqrt(np.diag(gram))
+    sizes = np.sqrt(np.diag(gram) / X.shape[0])
     nonzero = np.flatnonzero(sizes)
-    correlation = gram[np.ix_(nonzero, nonzero)] / np.outer(sizes[nonzero], sizes[nonzero])
-    _, pivots, rank, _ = dpstrf(correlation, tol=1e-10)
-    columns = nonzero[np.sort(pivots[:rank] - 1)]
-    return columns, sizes[columns] / np.sqrt(X.shape[0])
+    correlation = gram[np.ix_(nonzero, nonzero)] / np.outer(sizes[nonzero], sizes[nonzero]) / X.shape[0]
+    factor, pivots, rank, _ = dpstrf(correlation, tol=1e-14)
+    pivot_sizes = np.diag(factor)[:rank]  # how far each column lies from the span of those before it
+    if pivot_sizes.min(initial=1.0) > 1e-4 or X.shape[0] * X.shape[1] > MAX_DENSE and sp.issparse(X):
+        columns = nonzero[np.sort(pivots[:rank][pivot_sizes > 1e-5] - 1)]
+        return columns, _scale_columns(X[:, columns], 1 / sizes[columns]), np.diag(sizes[columns])
+    dense = X.toarray() if sp.issparse(X) else X
+    link, order = qr(dense[:, nonzero] / sizes[nonzero], mode="r", pivoting=True)
+    distances = np.abs(np.diag(link))
+    columns = nonzero[np.sort(order[: len(distances)][distances > 1e-9 * distances[0]])]
+    basis, root = qr(dense[:, columns], mode="economic")
+    return columns, basis * np.sqrt(len(basis)), root / np.sqrt(len(basis))
 
 
 def _least_squares(X, y):

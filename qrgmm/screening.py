@@ -18,6 +18,8 @@ from qrgmm.interior_point import frisch_newton, nearest_vertex
 N_COARSE = 7  # levels solved first, from a random subsample
 BLOCK = 1 << 15  # pairs of level and row that one step of a pass over the rows holds
 BATCH = 100_000  # numbers in one batch of small programmes, so that it stays in the processor's cache
+TIE = 5e-10  # residuals up to this count as zero; their mean absolute value is about one
+PUSH = 5.0  # how far the two sums are pushed away from the plane
 CERTIFIED = 1e-8  # relative gap of a small programme that needs no second look
 BAND_COARSE, BAND_FINE = 3.2, 8.0  # widths of the bands, tuned on normal, heavy-tailed and tied data
 
@@ -30,7 +32,6 @@ class Rows:
     columns: np.ndarray  # (n_features, n_rows)
     y: np.ndarray  # (n_rows,)
     leverage: np.ndarray  # (n_rows,): square roots, by which a row's distance from the plane is measured
-    tie: float  # residuals up to this count as zero
     sample: np.ndarray  # some rows, for quantiles of distances
 
 
@@ -42,7 +43,7 @@ def fit_by_screening(X, y, levels, n_threads):
     X : array of shape (n_rows, n_features)
         Independent columns of comparable size.
     y : array of shape (n_rows,)
-        With least squares taken out, of size one.
+        With least squares taken out and a mean absolute value of one.
     levels : array of shape (n_levels,)
     n_threads : int
 
@@ -91,10 +92,9 @@ def _lay_out(X, y):
     inverse_root = np.linalg.inv(np.linalg.cholesky(columns @ X))
     blocks = [slice(i, i + 10_000) for i in range(0, n_rows, 10_000)]
     leverage = np.concatenate([np.sqrt(((inverse_root @ columns[:, b]) ** 2).sum(axis=0)) for b in blocks])
-    tie = 1e-10 * np.abs(y).max()
     sample = np.linspace(0, n_rows - 1, min(n_rows, 20_000)).astype(int)
     # A row of zeros has no leverage; its side never depends on the plane.
-    return Rows(np.column_stack([X, y]), columns, y, np.maximum(leverage, 1e-12), tie, sample)
+    return Rows(np.column_stack([X, y]), columns, y, np.maximum(leverage, 1e-12), sample)
 
 
 def _fit_pilot(rows, pilot, levels, pool):
@@ -142,7 +142,7 @@ def _screen(rows, levels, guess, n_near, pool):
     n_rows, everything = len(rows.y), n_near == len(rows.y)
     distance = np.abs(rows.y[rows.sample] - guess @ rows.columns[:, rows.sample]) / rows.leverage[rows.sample]
     rank = min(len(rows.sample) - 1, int(np.ceil(n_near / n_rows * len(rows.sample))))
-    width = np.partition(distance, rank, axis=1)[:, rank, None] + rows.tie / rows.leverage.min()
+    width = np.partition(distance, rank, axis=1)[:, rank, None]
     if everything:
         width[:] = np.inf
     step = max(256, BLOCK // len(levels))
@@ -150,7 +150,7 @@ def _screen(rows, levels, guess, n_near, pool):
 
     def split(block):
         residual = rows.y[block] - guess @ rows.columns[:, block]
-        band = width * rows.leverage[block]
+        band = width * rows.leverage[block] + TIE
         above, below = residual > band, residual < -band
         level, row = np.nonzero(~(above | below))
         sums = np.stack([above.astype(float) @ rows.table[block], below.astype(float) @ rows.table[block]])
@@ -171,32 +171,31 @@ def _screen(rows, levels, guess, n_near, pool):
 
     def count_wrong(block, above, below):
         residual = rows.y[block] - coef @ rows.columns[:, block]
-        return (above & (residual < -rows.tie) | below & (residual > rows.tie)).sum(axis=1)
+        return (above & (residual < -TIE) | below & (residual > TIE)).sum(axis=1)
 
     return coef, gap, sum(pool.map(count_wrong, blocks, above, below)), n_steps
 
 
 def _solve_near(rows, levels, guess, near, far, totals, cold):
     """Solve one batch of small programmes: the near rows and two that stand for all rows above and all below."""
-    size = np.abs(rows.y).max()
     n_features, n_programmes = len(rows.columns), len(levels)
     X = np.zeros((n_programmes, n_features, 2 + max(map(len, near))))
-    y = np.full((n_programmes, X.shape[2]), size)  # a row of zeros with a positive response fills up a programme
+    y = np.full((n_programmes, X.shape[2]), PUSH)  # a row of zeros with a positive response fills up a programme
     for i, each in enumerate(near):
         X[i, :, 2 : 2 + len(each)] = rows.columns[:, each]
         y[i, 2 : 2 + len(each)] = rows.y[each]
     X[:, :, :2] = far[:, :, :-1].transpose(1, 2, 0)
-    # Pushed outwards by `size`, so that the two sums keep their sides and a small programme has a solution.
-    y[:, :2] = far[:, :, -1].T + size * np.array([1, -1])
+    # Pushed outwards, so that the two sums keep their sides and a small programme has a solution.
+    y[:, :2] = far[:, :, -1].T + PUSH * np.array([1, -1])
     target = (1 - levels)[:, None] * totals
     start = {"levels": levels} if cold else {}
     found, dual, n_steps = frisch_newton(X, y, target, guess, **start)
     vertex, optimal = nearest_vertex(X, y, target, found, dual)
-    gap = np.where(optimal, 0.0, _relative_gap(X, y, target, levels, found, dual, near, size))
+    gap = np.where(optimal, 0.0, _relative_gap(X, y, target, levels, found, dual, near))
     return np.where(optimal[:, None], vertex, found), gap, np.full(n_programmes, n_steps)
 
 
-def _relative_gap(X, y, target, levels, coef, dual, near, size):
+def _relative_gap(X, y, target, levels, coef, dual, near):
     """Duality gap over the pinball loss of all rows; infinite where the dual violates its constraint."""
     residual = y - np.vecmat(coef, X)
     above, below = residual.clip(0), (-residual).clip(0)
@@ -205,7 +204,7 @@ def _relative_gap(X, y, target, levels, coef, dual, near, size):
     loss = levels * above.sum(axis=1) + (1 - levels) * below.sum(axis=1)
     # What was added to the responses is no part of the loss: the push of the two sums and the rows that fill up.
     n_filled = X.shape[2] - 2 - np.array([len(each) for each in near])
-    loss -= size * (1 + levels * n_filled)
+    loss -= PUSH * (1 + levels * n_filled)
     violation = np.abs(np.matvec(X, dual) - target)
     feasible = (violation <= 1e-7 * np.abs(X).sum(axis=2)).all(axis=1)
-    return np.where(feasible, gap / np.maximum(loss, 1e-12 * size), np.inf)
+    return np.where(feasible, gap / np.maximum(loss, 1e-12), np.inf)
