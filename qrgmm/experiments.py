@@ -35,7 +35,7 @@ RESULTS = ROOT / "data" / "results"
 PAPER = ROOT / "data" / "paper"
 SEED = 2026
 COLUMNS = ["study", "model", "test", "metric", "x", "replication", "value"]
-# Between two samples of the truth these measure noise, not a model: the noise floor.
+# Between two samples of the truth metrics of these names measure noise, not a model: the noise floor.
 DISTANCES = ("ks", "wd", "joint_wd")
 REPLICATIONS = {"tiny": 3, "paper": 100}
 
@@ -116,10 +116,11 @@ def run(study, size="tiny", n_replications=None, folder=RESULTS, n_jobs=1, addre
     finished = [replication for replication in range(n_replications) if replication not in missing]
     if finished and not _agree(_read(paths[finished[0]]), replicate(study, size, finished[0])):
         raise RuntimeError(f"{parts} holds replications that today's code does not repeat; remove it to start afresh")
+    commit = _commit()
     with _workers(n_jobs, address):
         done = Parallel(return_as="generator_unordered")(delayed(_part)(study, size, r) for r in missing)
         for replication, part in tqdm(done, f"{study} {size}", n_replications, initial=n_replications - len(missing)):
-            _write(paths[replication], json.dumps(part))
+            _write(paths[replication], json.dumps({"commit": commit, **part}))
     read = [json.loads(path.read_text()) for path in paths]
     table = ",".join(COLUMNS) + "\n" + "".join(part["rows"] for part in read)
     path = Path(folder) / f"{study}_{size}.csv"
@@ -127,7 +128,8 @@ def run(study, size="tiny", n_replications=None, folder=RESULTS, n_jobs=1, addre
     if not path.exists() or path.read_text() != table:
         _write(path, table)
         minutes = sum(part["seconds"] for part in read) / 60
-        provenance = describe_run(study, size, n_replications, minutes)
+        commits = sorted({part["commit"] for part in read})
+        provenance = describe_run(study, size, n_replications, minutes, commits)
         _write(path.with_suffix(".json"), json.dumps(provenance, indent=2) + "\n")
     return load_results(study, size, folder)
 
@@ -222,15 +224,15 @@ def compare_with_paper(study, size="paper", folder=RESULTS):
     paper_sd = table["published_sd"].fillna(table["sd"])
     error = np.sqrt(table["sd"] ** 2 / table["n_replications"] + paper_sd**2 / table["n_runs"])
     table["difference"] = (table["ours"] - table["published"]) / error.where(error > 0)
-    floor = summary[(summary["model"] == "truth") & summary["metric"].isin(DISTANCES)]
+    floor = summary[(summary["model"] == "truth") & summary["metric"].str.startswith(DISTANCES)]
     floor = floor.rename(columns={"ours": "noise_floor"})[["test", "metric", "x", "noise_floor"]]
     table = table.merge(floor, on=["test", "metric", "x"], how="left")
     shown = ["published", "published_sd", "ours", "sd", "standard_error", "difference", "noise_floor"]
     return table[["source", "test", "metric", "x", "model", *shown]]
 
 
-def describe_run(study, size, n_replications, minutes):
-    """Return where recorded rows come from: command, setting, seed, commit, versions, machine, minutes.
+def describe_run(study, size, n_replications, minutes, commits):
+    """Return where recorded rows come from: command, setting, seed, commits, versions, machine, minutes.
 
     Parameters
     ----------
@@ -238,6 +240,8 @@ def describe_run(study, size, n_replications, minutes):
     n_replications : int
     minutes : float
         Of computing, summed over workers.
+    commits : list of str
+        At which replications were computed; several if the run was resumed later.
 
     Returns
     -------
@@ -252,7 +256,7 @@ def describe_run(study, size, n_replications, minutes):
         "note": NOTES[study],
         "n_replications": n_replications,
         "seed": SEED,
-        "commit": _commit(),
+        "commits": commits,
         "versions": {"python": platform.python_version(), **{name: version(name) for name in packages}},
         "device": "cpu",
         "machine": {"processor": _processor(), "cores": os.cpu_count()},
@@ -295,7 +299,7 @@ def main(arguments=None):
     parser.add_argument("--folder", type=Path, default=RESULTS)
     options = parser.parse_args(arguments)
     if options.study == "check":
-        for name, number in describe_run("crossing", "tiny", 1, 0)["versions"].items():
+        for name, number in describe_run("crossing", "tiny", 1, 0, [])["versions"].items():
             print(f"{name:20} {number}")
         return 0 if check() else 1
     for study in STUDIES if options.study == "all" else [options.study]:
@@ -353,7 +357,7 @@ def _commit():
         commit = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
         changed = subprocess.run([*git, "status", "--porcelain", "qrgmm"], capture_output=True, text=True).stdout
     except (OSError, subprocess.CalledProcessError):
-        return None
+        return "unknown"
     return commit + (" with changes" if changed else "")
 
 

@@ -30,7 +30,9 @@ from qrgmm.screening import fit_by_screening
 GAP_TOLERANCE = 1e-6
 N_RUNS = 2  # into which the simplex method cuts the grid, on any machine: optima need not be unique
 MAX_DENSE = 100_000_000  # numbers in a sparse design that may be made dense to see which columns are independent
-MIN_ROWS, MIN_ROWS_PER_COLUMN = 1_000, 50  # with fewer, screening leaves too many rows near the plane to pay
+# With fewer rows screening leaves too many near the plane to pay; rows of zeros in a column do not count, since the
+# simplex method skips them.
+MIN_ROWS, MIN_ROWS_PER_COLUMN = 1_000, 20
 
 
 @dataclass(frozen=True)
@@ -111,8 +113,9 @@ def fit_quantile_grid(X, y, levels, weights=None, n_threads=None):
         coef[:, columns] = solve_triangular(root, shift)
         return QuantileGridFit(levels, coef, np.zeros(len(levels)), np.zeros(len(levels), dtype=int))
     n_threads = n_threads or os.cpu_count()
-    dense = not sp.issparse(X) and len(y) >= max(MIN_ROWS, MIN_ROWS_PER_COLUMN * len(columns))
-    fit = fit_by_screening if dense else fit_by_simplex
+    many_rows = not sp.issparse(X) and len(y) >= MIN_ROWS
+    many_rows = many_rows and np.count_nonzero(X[:, columns]) / len(columns) >= MIN_ROWS_PER_COLUMN * len(columns)
+    fit = fit_by_screening if many_rows else fit_by_simplex
     found, gap, n_iter = fit(design, rest / rest_size, levels, n_threads)
     coef[:, columns] = solve_triangular(root, (found * rest_size + shift).T).T
     uncertified = levels[~(gap <= GAP_TOLERANCE)]
