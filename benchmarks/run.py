@@ -17,19 +17,23 @@ from pathlib import Path
 
 import exact_risk
 import sampling
+import solvers
 
 RESULTS = Path(__file__).resolve().parents[1] / "data" / "results"
-BENCHMARKS = {"exact_risk": exact_risk, "sampling": sampling}
+BENCHMARKS = {"exact_risk": exact_risk, "sampling": sampling, "solvers": solvers}
 
 
 def time_in_turn(contestants, n_rounds):
-    """Return the median seconds of each contestant; they take turns, so that a busy moment hits all of them."""
+    """Return the median seconds of each contestant; they take turns, so that a busy moment hits all of them.
+
+    A contestant that works in another process returns its own seconds.
+    """
     seconds = {name: [] for name in contestants}
     for _ in range(n_rounds):
         for name, contestant in contestants.items():
             start = time.perf_counter()
-            contestant()
-            seconds[name].append(time.perf_counter() - start)
+            own = contestant()
+            seconds[name].append(own if isinstance(own, float) else time.perf_counter() - start)
     return {name: statistics.median(times) for name, times in seconds.items()}
 
 
@@ -47,10 +51,16 @@ def describe_machine():
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", choices=[[], *BENCHMARKS], help="default: all")
-    for name in parser.parse_args().names or BENCHMARKS:
+    parser.add_argument("--sizes", nargs="+", choices=solvers.SIZES, help="of solvers: time these only, record nothing")
+    arguments = parser.parse_args()
+    for name in ["solvers"] if arguments.sizes else arguments.names or BENCHMARKS:
         benchmark = BENCHMARKS[name]
-        result = {"setting": benchmark.SETTING, **benchmark.run(time_in_turn)}
+        options = {"sizes": arguments.sizes} if arguments.sizes else {}
+        result = {"setting": benchmark.SETTING, **benchmark.run(time_in_turn, **options)}
         result |= {"machine": describe_machine(), "date": date.today().isoformat()}
+        if arguments.sizes:
+            print(json.dumps(result, indent=2))
+            continue
         path = RESULTS / f"benchmark_{name}.json"
         path.write_text(json.dumps(result, indent=2) + "\n")
         print(f"{name}: {json.dumps(result['ratios'])}")

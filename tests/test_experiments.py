@@ -91,6 +91,13 @@ def test_another_setting_does_not_reuse_finished_replications(tmp_path, monkeypa
     assert first["x"].tolist() != second["x"].tolist()
 
 
+def test_finished_replications_of_other_code_are_refused(tmp_path, monkeypatch):
+    run("crossing", "tiny", 1, tmp_path)
+    monkeypatch.setitem(studies.STUDIES, "crossing", lambda rng, **setting: [("qrgmm", "a", "ks", np.nan, 1.0)])
+    with pytest.raises(RuntimeError, match="parts.*today's code does not repeat; remove it"):
+        run("crossing", "tiny", 2, tmp_path)
+
+
 def test_the_command_line_runs_and_records(tmp_path):
     assert experiments.main(["crossing", "--replications", "1", "--folder", str(tmp_path)]) == 0
     assert set(load_results("crossing", "tiny", tmp_path)["metric"]) == {"misplaced", "crossing"}

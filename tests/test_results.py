@@ -20,7 +20,7 @@ from qrgmm.studies import SIZES, STUDIES
 
 RECORDED = [(study, size) for study in STUDIES for size in REPLICATIONS]
 PROVENANCE = {
-    "command", "study", "size", "setting", "note", "n_replications", "seed", "commit", "versions", "device", "machine",
+    "command", "study", "size", "setting", "note", "n_replications", "seed", "commits", "versions", "device", "machine",
     "minutes", "date",
 }  # fmt: skip
 MEASURED = {"time"}  # tests of the paper that are timings: machines differ, benchmarks/ has ours
