@@ -9,6 +9,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from benchmark_page import make_page
+
 ROOT = Path(__file__).resolve().parents[1]
 BUILD = ROOT / "build"
 REDIRECT = """<!DOCTYPE html>
@@ -22,7 +24,9 @@ REDIRECT = """<!DOCTYPE html>
 def assemble_source(source):
     """Copy the frame and the executed chapters side by side, as they stand in the repository."""
     shutil.rmtree(source, ignore_errors=True)
-    shutil.copytree(ROOT / "book", source / "book", ignore=shutil.ignore_patterns("__pycache__", "build.py", "look.py"))
+    programs = [path.name for path in (ROOT / "book").glob("*.py")]
+    shutil.copytree(ROOT / "book", source / "book", ignore=shutil.ignore_patterns("__pycache__", *programs))
+    (source / "book" / "benchmarks.md").write_text(make_page())
     (source / "notebooks").mkdir()
     for text in sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.md")):
         executed = BUILD / "notebooks" / f"{text.stem}.ipynb"

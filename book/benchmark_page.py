@@ -1,0 +1,64 @@
+"""Write the page of the recorded benchmarks: data/results/benchmark_*.json -> Markdown."""
+
+import json
+from pathlib import Path
+
+RESULTS = Path(__file__).resolve().parents[1] / "data" / "results"
+INTRODUCTION = """# Benchmarks
+
+What was timed side by side, in one run each, by `make bench`. Machines differ and are shared: read the ratios, which
+were taken in turns within a run, and not the seconds. This page is written from the recorded files when the book is built.
+"""
+
+
+def make_page(results=RESULTS):
+    """Return the page as Markdown, one section per recorded benchmark."""
+    sections = [INTRODUCTION]
+    for title, name, describe in (
+        ("Exact risk against Monte Carlo", "exact_risk", describe_seconds),
+        ("Draws from one curve", "sampling", describe_seconds),
+        ("A grid of quantile regressions", "solvers", describe_solvers),
+    ):
+        record = json.loads((results / f"benchmark_{name}.json").read_text())
+        setting = record["setting"].rstrip(".") + ".\n"
+        sections += [f"## {title}\n", setting, describe(record), describe_machine(record)]
+    return "\n".join(sections)
+
+
+def describe_seconds(record):
+    rows = [(name.replace("_", " "), format_seconds(seconds)) for name, seconds in record["seconds"].items()]
+    ratios = [(name.replace("_", " "), f"{ratio:,g}") for name, ratio in record["ratios"].items()]
+    return make_table(["contestant", "time"], rows) + "\n" + make_table(["ratio", "times"], ratios)
+
+
+def describe_solvers(record):
+    parts = []
+    for size in record["sizes"].values():
+        heading = f"### {size['rows']:,} rows, {size['columns']} columns, {size['m'] - 1} levels\n"
+        ours = size["ours"]
+        summary = f"Ours: relative duality gap at most {ours['gap']:.0e}, excess {ours['excess']:.0e}.\n"
+        rows = [
+            (peer, row["version"], format_seconds(row["seconds"]), f"{row['ratio']:,.1f}", f"{row['excess']:.0e}")
+            for peer, row in sorted(size["peers"].items(), key=lambda item: item[1].get("ratio", 0))
+            if "ratio" in row
+        ]
+        parts += [heading, summary, make_table(["peer", "version", "whole grid", "times ours", "excess"], rows)]
+        if size["left_out"]:
+            parts.append("Left out: " + "; ".join(f"{peer} ({why})" for peer, why in size["left_out"].items()) + ".\n")
+    return "\n".join(parts)
+
+
+def describe_machine(record):
+    machine = dict(record["machine"])
+    processor, cores = machine.pop("processor"), machine.pop("cores")
+    versions = ", ".join(f"{name} {version}" for name, version in machine.items())
+    return f"Measured on {record['date']}: {processor}, {cores} cores; {versions}.\n"
+
+
+def make_table(header, rows):
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines) + "\n"
+
+
+def format_seconds(seconds):
+    return f"{1000 * seconds:.3g} ms" if seconds < 1 else f"{seconds:,.1f} s"
