@@ -39,7 +39,7 @@ PLAN = {
         ("R br", 20, 5), ("pinball-qr pfn", 20, 5), ("pyqreg2", 20, 5), ("pyfixest", ALL, 1), ("statsmodels", ALL, 1),
         ("scikit-learn", 2, 1),
     ],
-    "one-hot": [("R sfn", 10, 3), ("R fn", 2, 3), ("pinball-qr fn", 3, 3), ("pyqreg2", 2, 1), ("statsmodels", 2, 1)],
+    "one-hot": [("R sfn", 10, 3), ("R fn", 2, 3), ("pinball-qr fn", 3, 3), ("pyqreg2", 2, 1), ("statsmodels", 1, 1)],
     "large": [
         ("R pfnb", ALL, 3), ("R pfnb, BLAS on all cores", ALL, 3), ("pinball-qr pfn", 6, 3), ("pyqreg2", 6, 3),
         ("pyfixest", 6, 1), ("statsmodels", 3, 1),

@@ -7,7 +7,8 @@ RESULTS = Path(__file__).resolve().parents[1] / "data" / "results"
 INTRODUCTION = """# Benchmarks
 
 What was timed side by side, in one run each, by `make bench`. Machines differ and are shared: read the ratios, which
-were taken in turns within a run, and not the seconds. This page is written from the recorded files when the book is built.
+were taken in turns within a run, and not the seconds. This page is written from the recorded files when the book is
+built.
 """
 
 
