@@ -613,3 +613,65 @@ def test_single_levels_of_a_curve_are_no_curve(cell):
 def test_a_choice_of_no_rows_is_refused(rows):
     with pytest.raises(ValueError, match="rows"):
         UNEVEN[rows]
+
+
+@pytest.mark.parametrize("m", [20, 100])
+def test_exponential_tails_keep_every_quantile_of_the_grid(m):
+    levels = quantile_levels(1, m=m)
+    values = stats.norm.ppf(levels)
+    curve = QuantileCurve(levels, values, tails="exponential")
+    np.testing.assert_array_equal(curve.ppf(levels)[0], values)
+    assert curve.up_to[0] < 1e-6 * levels[0] and 1 - curve.below[-1] < 1e-6 * levels[0]
+
+
+def test_exponential_tails_of_an_exponential_law_are_its_own():
+    levels = quantile_levels(1, m=50)
+    curve = QuantileCurve(levels, stats.expon.ppf(levels), tails="exponential")
+    deep = 1 - (1 - levels[-1]) * 0.5 ** np.arange(0, 9, 2)  # deeper, 1 - u itself has lost digits
+    # The knots lie on the logarithm, which is what the quantile function of this law is.
+    np.testing.assert_allclose(curve.ppf(deep)[0], stats.expon.ppf(deep), rtol=1e-12)
+    clamped = QuantileCurve(levels, stats.expon.ppf(levels))
+    assert abs(curve.mean()[0] - 1) < abs(clamped.mean()[0] - 1) / 10
+
+
+@pytest.mark.parametrize("order", [0, 1, 2, 1.5])
+def test_moments_with_exponential_tails_equal_quadrature(order):
+    levels = quantile_levels(1, m=10)
+    curve = QuantileCurve(levels, stats.gamma(4).ppf(levels), tails="exponential")
+    u = np.concatenate([[0.0], np.unique([curve.below, curve.up_to]), [1.0]])
+    nodes, weights = np.polynomial.legendre.leggauss(40)
+    point, total = 3.0, 0.0
+    cuts = np.unique([*u, *curve.cdf(point).ravel()])
+    for low, high in zip(cuts[:-1], cuts[1:]):
+        y = curve.ppf(low + (high - low) * (nodes + 1) / 2)[0]
+        total += (high - low) * weights / 2 @ np.where(y < point, np.maximum(point - y, 0) ** order, 0)
+    np.testing.assert_allclose(curve.lower_partial_moment(point, order)[0, 0], total, rtol=1e-8)
+
+
+def test_exponential_tails_do_not_change_the_law_between_the_levels():
+    levels = quantile_levels(1, m=10)
+    values = stats.norm.ppf(levels)
+    clamped, tailed = (QuantileCurve(levels, values, tails=tails) for tails in ("clamp", "exponential"))
+    inside = np.linspace(values[0], values[-1], 50)[1:-1]
+    np.testing.assert_allclose(tailed.cdf(inside), clamped.cdf(inside), rtol=1e-12)
+    assert (tailed.cdf([-4.0, 4.0]) != clamped.cdf([-4.0, 4.0])).all()
+
+
+def test_exponential_tails_are_drawn_from():
+    levels = quantile_levels(1, m=10)
+    curve = QuantileCurve(levels, stats.norm.ppf(levels), tails="exponential")
+    draws = curve.sample(100_000, rng=3)[0]
+    assert stats.kstest(draws, lambda y: curve.cdf(y)[0]).statistic < 1.63 / np.sqrt(100_000)
+    assert draws.min() < stats.norm.ppf(0.1) - 1
+
+
+@pytest.mark.parametrize(
+    ("levels", "values", "tails", "message"),
+    [
+        ([0.5], [1.0], "exponential", "exponential tails need at least two levels, got one"),
+        ([0.2, 0.8], [1.0, 2.0], "gpd", "tails must be 'clamp' or 'exponential', got 'gpd'"),
+    ],
+)
+def test_tails_that_cannot_be_had_are_refused(levels, values, tails, message):
+    with pytest.raises(ValueError, match=message):
+        QuantileCurve(levels, values, tails=tails)

@@ -167,3 +167,13 @@ def test_bootstrap_takes_data_frames_and_repeats_with_its_seed():
     first, again = (bootstrap_curves(QRGMM(levels=4), FRAME, SALES, FRAME[:2], 3, rng=0) for _ in range(2))
     np.testing.assert_array_equal([curve.values for curve in first], [curve.values for curve in again])
     assert not np.array_equal(first[0].values, first[1].values)
+
+
+def test_exponential_tails_reach_below_the_lowest_quantile():
+    rng = np.random.default_rng(2)
+    x = rng.uniform(1, 2, size=(400, 1))
+    y = x[:, 0] * rng.normal(10, 2, size=400)
+    models = [QRGMM(levels=10, tails=tails).fit(x, y) for tails in ("clamp", "exponential")]
+    clamped, tailed = (model.predict_curve([[1.5]]) for model in models)
+    np.testing.assert_array_equal(tailed.ppf(clamped.levels), clamped.values)
+    assert tailed.ppf(0.001) < clamped.ppf(0.001) and tailed.std() > clamped.std()

@@ -142,10 +142,10 @@ def test_two_thousand_levels_and_extreme_ones_are_optimal(force):
 
 def test_screening_never_holds_an_array_of_rows_by_levels():
     rng = np.random.default_rng(0)
-    X = np.column_stack([np.ones(200_000), rng.normal(size=(200_000, 4))])
-    y, levels = X.sum(axis=1) + rng.normal(size=200_000), np.arange(1, 500) / 500
+    x, noise = rng.normal(size=(2, 200_000))
+    X, y, levels = np.column_stack([np.ones(200_000), x]), x + noise, np.arange(1, 800) / 800
     tracemalloc.start()
-    fit = fit_quantile_grid(X, y, levels)
+    fit = fit_quantile_grid(X, y, levels, n_threads=2)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert (fit.gap <= 1e-6).all()
