@@ -104,10 +104,10 @@ def prepare_pyfixest(X, y):
     from pyfixest import quantreg
 
     data = pd.DataFrame(X[:, 1:]).add_prefix("x").assign(y=y)
-    formula = "y ~ " + " + ".join(data.columns[:-1])
+    formula, how = "y ~ " + " + ".join(data.columns[:-1]), {"method": "pfn", "multi_method": "cfm1", "vcov": "iid"}
 
     def fit(levels):
-        fitted = quantreg(formula, data, vcov="iid", quantile=levels.tolist(), method="pfn", multi_method="cfm1", seed=1)
+        fitted = quantreg(formula, data, quantile=levels.tolist(), seed=1, **how)
         return np.array([model.coef() for model in fitted.all_fitted_models.values()])
 
     return fit
