@@ -234,7 +234,7 @@ def _independent_columns(X):
     correlation = gram[np.ix_(nonzero, nonzero)] / np.outer(sizes[nonzero], sizes[nonzero]) / X.shape[0]
     factor, pivots, rank, _ = dpstrf(correlation, tol=1e-14)
     pivot_sizes = np.diag(factor)[:rank]  # how far each column lies from the span of those before it
-    if pivot_sizes.min(initial=1.0) > 1e-4 or X.shape[0] * X.shape[1] > MAX_DENSE and sp.issparse(X):
+    if pivot_sizes.min(initial=1.0) > 1e-2 or X.shape[0] * X.shape[1] > MAX_DENSE and sp.issparse(X):
         columns = nonzero[np.sort(pivots[:rank][pivot_sizes > 1e-5] - 1)]
         return columns, _scale_columns(X[:, columns], 1 / sizes[columns]), np.diag(sizes[columns])
     dense = X.toarray() if sp.issparse(X) else X
