@@ -42,11 +42,11 @@ PLAN = {
     "one-hot": [("R sfn", 10, 3), ("R fn", 2, 3), ("pinball-qr fn", 3, 3), ("pyqreg2", 2, 1), ("statsmodels", 1, 1)],
     "large": [
         ("R pfnb", ALL, 3), ("R pfnb, BLAS on all cores", ALL, 3), ("pinball-qr pfn", 6, 3), ("pyqreg2", 6, 3),
-        ("pyfixest", 6, 1), ("statsmodels", 3, 1),
+        ("pyfixest", 6, 1), ("statsmodels", 10, 1),
     ],
     "million": [
         ("R pfnb", ALL, 3), ("R pfnb, BLAS on all cores", ALL, 3), ("pinball-qr pfn", 4, 3), ("pyqreg2", 4, 3),
-        ("pyfixest", 3, 1), ("statsmodels", 2, 1),
+        ("pyfixest", 3, 1), ("statsmodels", 5, 1),
     ],
 }  # fmt: skip
 SETTING = (
