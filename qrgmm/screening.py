@@ -206,6 +206,6 @@ def _relative_gap(X, y, target, levels, coef, dual, near):
     n_filled = X.shape[2] - 2 - np.array([len(each) for each in near])
     loss -= PUSH * (1 + levels * n_filled)
     violation = np.matvec(X, dual) - target
-    gap += np.abs((violation * coef).sum(axis=1))  # what a slightly infeasible dual may hide
+    gap += np.abs(violation * coef).sum(axis=1)  # what a slightly infeasible dual may hide
     feasible = (np.abs(violation) <= 1e-7 * np.abs(X).sum(axis=2)).all(axis=1)
     return np.where(feasible, gap / np.maximum(loss, 1e-12), np.inf)
