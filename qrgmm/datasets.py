@@ -1,4 +1,4 @@
-"""Real sales data: find it, fetch it, verify it by checksum, clean it; a stand-in where it cannot be had.
+"""Real data: find it, fetch it, verify it by checksum, clean it; a stand-in where it cannot be had.
 
 A file is looked for in the folder that the environment variable QRGMM_DATA names, then in ``data/raw`` of the
 repository, then downloaded there. A file whose checksum is not the recorded one is refused: every number of the book
@@ -12,15 +12,45 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from qrgmm.payment_practices import (
+    clean_payment_practices,
+    read_payment_practices,
+    select_filings,
+    simulate_payment_practices,
+)
+
 RAW_FOLDER = Path(__file__).resolve().parents[1] / "data" / "raw"
 
-# File name -> where to download it, and the SHA-256 of its text with Unix line ends.
+# File name -> where to download it, and the SHA-256 of its text with Unix line ends; or, where no more than that is
+# known, what git calls the file ("git" and the SHA-1 of its bytes behind a header).
 SOURCES = {
     "bigmart_train.csv": (
         "https://raw.githubusercontent.com/prabhat-123/Bigmart_Sales_Prediction/"
         "1badc401b6a3b7a812324552b4c3ee5dacd6d45f/data/raw/train_v9rqX0R.csv",
         "df538d941791bc82b9003b8c98ac47ccab3dedb0fc915f157607b04ec9b415c3",
     ),
+    "payment_practices_scf.csv": (
+        "https://raw.githubusercontent.com/JoelTMashana/UniOfYorkDissertationProject/"
+        "a89ed419ea27de2b27f473c1afac5e30f9669afc/joel-mashana-dissertation-project/notebooks/"
+        "buyer_payment_practices_payment_redundent_columns.csv",
+        "593010ae48a52ad801d13b5c1f2eb728621137f99e136ed5c3b7ab37f712c4aa",
+    ),
+    "payment_practices_2019-12.csv": (
+        "https://raw.githubusercontent.com/tychenne/payment-practices-uk/"
+        "1c521b38dfa5e16eb90ceff9aeb5caa6b49d887e/payment-practices.csv",
+        "git fe6df3846a68457559e11d201ea5f9d2a1bd7b82",
+    ),
+    "payment_practices_2020-01-28.csv": (
+        "https://raw.githubusercontent.com/bev-o-neill/DSND-p4-UK-payment-practices-blog/"
+        "dd7cab7f8af2f7e18f9e3cf62ac7b6bd8e9a0f15/payment-practices.csv",
+        "git 91d2ccadd98289e09eb48b9b490b7dc27d09b123",
+    ),
+}
+
+SNAPSHOTS = {
+    "scf": "UK payment practices, August 2023, reports with supply-chain finance offered",
+    "2019-12": "UK payment practices, December 2019",
+    "2020-01-28": "UK payment practices, 28 January 2020",
 }
 
 FAT_CONTENT = {"LF": "Low Fat", "low fat": "Low Fat", "reg": "Regular"}
@@ -47,22 +77,27 @@ def locate(name):
     ValueError
         If a file is there but is not the one that the book was written on.
     """
-    url, sha256 = SOURCES[name]
+    url, expected = SOURCES[name]
     folder = os.environ.get("QRGMM_DATA") or RAW_FOLDER
     if folder != RAW_FOLDER and not Path(folder).is_dir():
         raise FileNotFoundError(f"QRGMM_DATA must name a folder, got {folder!r}")
     paths = [path for path in (Path(folder) / name, RAW_FOLDER / name) if path.is_file()]
     path = paths[0] if paths else _download(name, url)
-    text = path.read_bytes().replace(b"\r\n", b"\n")
-    found = hashlib.sha256(text).hexdigest()
-    if found != sha256:
+    kind, found = _checksum(path.read_bytes(), expected)
+    if found != expected:
         if not paths:
             path.unlink()
         raise ValueError(
-            f"{path} is not the file that the book was written on: its SHA-256 (with Unix line ends) is {found}, "
-            f"expected {sha256}. Replace it, or delete it to have it downloaded."
+            f"{path} is not the file that the book was written on: its {kind} is {found}, "
+            f"expected {expected}. Replace it, or delete it to have it downloaded."
         )
     return path
+
+
+def _checksum(data, expected):
+    if expected.startswith("git "):
+        return "git checksum", "git " + hashlib.sha1(b"blob %d\0" % len(data) + data).hexdigest()
+    return "SHA-256 (with Unix line ends)", hashlib.sha256(data.replace(b"\r\n", b"\n")).hexdigest()
 
 
 def _download(name, url):
@@ -205,3 +240,61 @@ def simulate_big_mart(n_rows=8523, rng=None):
     )
     sales.attrs["source"] = "simulated stand-in"
     return sales
+
+
+def load_payment_practices(path=None, snapshot="scf", window=None, fill_structural=True, stand_in=False):
+    """Return the reports of large UK companies on how late they pay, cleaned.
+
+    Three snapshots of one public export are known by their checksum: "scf", of August 2023, only reports with
+    supply-chain finance offered; "2019-12" and "2020-01-28", all companies, near what the payment paper had. Today's
+    export, https://check-payment-practices.service.gov.uk/export/csv/, changes daily: save it and give its `path`.
+
+    Parameters
+    ----------
+    path : path, optional
+        Of an export, in any of its forms (23 columns, 52 columns, periods for dates), instead of a snapshot.
+    snapshot : {"scf", "2019-12", "2020-01-28"}
+    window : "paper" or (str, str), optional
+        Keep only reports filed in it, see `select_filings`.
+    fill_structural : bool
+        Whether blanks that are no unknowns are filled with what they mean, see `clean_payment_practices`.
+    stand_in : bool
+        If neither a file nor a download can be had, return `simulate_payment_practices` instead of raising an error.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row per report, see `read_payment_practices`. ``attrs["source"]`` says what it is, ``attrs["cleaning"]`` how
+        many rows each cleaning rule touched.
+
+    Raises
+    ------
+    ConnectionError
+        If there is neither a file nor a download and `stand_in` is False; the message says what to do.
+    FileNotFoundError
+        If `path` is no file or QRGMM_DATA names no folder.
+    ValueError
+        If `snapshot` is unknown, a snapshot is not the recorded file, or an export is malformed.
+
+    Notes
+    -----
+    Payment paper, section 3; chapter 13. Contains public sector information licensed under the Open Government Licence
+    v3.0.
+    """
+    if path is not None:
+        source = f"export {Path(path).name}"
+    elif snapshot not in SNAPSHOTS:
+        raise ValueError(f"snapshot must be one of {', '.join(SNAPSHOTS)}, got {snapshot!r}")
+    else:
+        source = SNAPSHOTS[snapshot]
+        try:
+            path = locate(f"payment_practices_{snapshot}.csv")
+        except ConnectionError:
+            if not stand_in:
+                raise
+    reports = simulate_payment_practices(rng=0) if path is None else read_payment_practices(path)
+    if window is not None:
+        reports = select_filings(reports, window)
+    cleaned = clean_payment_practices(reports, fill_structural)
+    cleaned.attrs["source"] = source if path is not None else "simulated stand-in"
+    return cleaned

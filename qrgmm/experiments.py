@@ -28,8 +28,12 @@ from joblib import Parallel, delayed, parallel_config
 from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
-from qrgmm.studies import FEWER, NOTES, SIZES, STUDIES
+from qrgmm import payment_studies, studies
 
+STUDIES = studies.STUDIES | payment_studies.STUDIES
+SIZES = studies.SIZES | payment_studies.SIZES
+NOTES = studies.NOTES | payment_studies.NOTES
+FEWER = studies.FEWER | payment_studies.FEWER
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "data" / "results"
 PAPER = ROOT / "data" / "paper"
@@ -85,7 +89,7 @@ def run(study, size="tiny", n_replications=None, folder=RESULTS, n_jobs=1, addre
         A key of `STUDIES`.
     size : {"tiny", "paper"}
     n_replications : int, optional
-        By default 3 of size tiny and 100 of size paper (fewer of three long studies, see `FEWER`).
+        By default 3 of size tiny and 100 of size paper (fewer of long studies, see `FEWER`).
     folder : path
         Where ``STUDY_SIZE.csv`` (rows) and ``STUDY_SIZE.json`` (provenance) go; the files of single replications
         stay in its subfolder ``parts`` for the next run.
@@ -136,7 +140,7 @@ def run(study, size="tiny", n_replications=None, folder=RESULTS, n_jobs=1, addre
 
 def default_replications(study, size):
     """Return how many replications of a study are recorded."""
-    return FEWER.get(study, REPLICATIONS[size]) if size == "paper" else REPLICATIONS[size]
+    return REPLICATIONS["tiny"] if size == "tiny" else FEWER.get(study, REPLICATIONS["paper"])
 
 
 def load_results(study, size="paper", folder=RESULTS):
@@ -247,7 +251,7 @@ def describe_run(study, size, n_replications, minutes, commits):
     -------
     dict
     """
-    packages = ("numpy", "scipy", "pandas", "scikit-learn", "highspy", "torch")
+    packages = ("numpy", "scipy", "pandas", "scikit-learn", "highspy", "torch", "xgboost-cpu", "lightgbm")
     return {
         "command": f"python -m qrgmm.experiments {study} --size {size} --replications {n_replications}",
         "study": study,
@@ -292,7 +296,7 @@ def main(arguments=None):
     """Run the command line, see ``python -m qrgmm.experiments --help``."""
     parser = argparse.ArgumentParser(prog="python -m qrgmm.experiments", description="Run, resume and record studies.")
     parser.add_argument("study", choices=["check", "all", *STUDIES], help="check compares, all runs every study")
-    parser.add_argument("--size", choices=REPLICATIONS, default="tiny")
+    parser.add_argument("--size", choices=sorted({size for sizes in SIZES.values() for size in sizes}), default="tiny")
     parser.add_argument("--replications", type=int, help="default: 3 of size tiny, 100 (or fewer) of size paper")
     parser.add_argument("--jobs", type=int, default=1, help="worker processes on this machine")
     parser.add_argument("--address", help="of a Dask scheduler, tcp://..., instead of local workers")

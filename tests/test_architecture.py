@@ -12,7 +12,8 @@ FOLDER = Path(__file__).resolve().parents[1] / "qrgmm"
 # The reading order: a file imports only files before it.
 ORDER = [
     "source", "loss", "interior_point", "screening", "quantile_regression", "curve", "risk", "metrics", "encoding",
-    "metamodel", "queueing", "simulators", "datasets", "studies", "experiments", "plots",
+    "metamodel", "queueing", "simulators", "payment_practices", "datasets", "delayed_payment", "studies",
+    "payment_studies", "experiments", "plots",
 ]  # fmt: skip
 TREES = {name: ast.parse((FOLDER / f"{name}.py").read_text(encoding="utf-8")) for name in ORDER}
 each_module = pytest.mark.parametrize("name", ORDER)

@@ -93,7 +93,7 @@ def test_another_setting_does_not_reuse_finished_replications(tmp_path, monkeypa
 
 def test_finished_replications_of_other_code_are_refused(tmp_path, monkeypatch):
     run("crossing", "tiny", 1, tmp_path)
-    monkeypatch.setitem(studies.STUDIES, "crossing", lambda rng, **setting: [("qrgmm", "a", "ks", np.nan, 1.0)])
+    monkeypatch.setitem(experiments.STUDIES, "crossing", lambda rng, **setting: [("qrgmm", "a", "ks", np.nan, 1.0)])
     with pytest.raises(RuntimeError, match="parts.*today's code does not repeat; remove it"):
         run("crossing", "tiny", 2, tmp_path)
 
