@@ -31,8 +31,8 @@ class EllipticalCopula:
     correlation : array of shape (n_dims, n_dims), optional
         Positive definite, with ones on the diagonal.
     loadings : array of shape (n_dims,) or (n_dims, n_factors), optional
-        Instead of `correlation`: the rows :math:`b_i`, each of length at most 1. All ones are the comonotone case, zeros
-        independence.
+        Instead of `correlation`: the rows :math:`b_i`, each of length at most 1. All ones are the comonotone case,
+        zeros independence.
     df : float
         :math:`\nu`, positive; infinite is the Gaussian copula.
 
@@ -159,7 +159,8 @@ class ClaytonCopula:
     def sample(self, n_scenarios, rng=None):
         r"""Return independent scenarios of the uniforms, by the method of Marshall and Olkin (1988).
 
-        With a common :math:`V \sim \Gamma(1/\theta)` and independent exponentials, :math:`U_i = (1 + E_i/V)^{-1/\theta}`.
+        With a common :math:`V \sim \Gamma(1/\theta)` and independent exponentials
+        :math:`E_i`, :math:`U_i = (1 + E_i/V)^{-1/\theta}`.
 
         Parameters
         ----------
@@ -189,7 +190,7 @@ class VineCopula:
 
     Notes
     -----
-    Aas, Czado, Frigessi and Bakken (2009); chapter 15. For tens of sellers: there are ``n_dims (n_dims - 1) / 2`` pairs.
+    Aas, Czado, Frigessi and Bakken (2009); chapter 15. For tens of sellers: it has ``n_dims (n_dims - 1) / 2`` pairs.
 
     Examples
     --------
@@ -235,7 +236,8 @@ def pseudo_observations(values):
 def estimate_theta(u, method="likelihood"):
     r"""Return Clayton's :math:`\theta`, estimated from uniforms.
 
-    By Kendall's tau, :math:`\theta = 2\tau / (1 - \tau)` at the mean :math:`\tau` of all pairs; or by maximum likelihood.
+    By Kendall's tau, :math:`\theta = 2\tau / (1 - \tau)` at the mean :math:`\tau` of all pairs, or by maximum
+    likelihood.
 
     Parameters
     ----------

@@ -279,8 +279,9 @@ def largest_portfolio(
 
     With :math:`L_s(\ell) = \sum_i (\ell_i - R_{is})^+` in scenario :math:`s`, Rockafellar and Uryasev's programme reads
 
-    .. math:: \max \sum_i \ell_i \quad\text{s.t.}\quad \mathrm{CVaR}_\alpha = \max_{q \in \mathcal Q} \sum_s q_s L_s(\ell)
-        \le B, \qquad \mathcal Q = \Bigl\{q : 0 \le q_s \le \tfrac{1}{(1 - \alpha) S}, \sum_s q_s = 1\Bigr\} .
+    .. math:: \max \sum_i \ell_i \quad\text{s.t.}\quad
+        \mathrm{CVaR}_\alpha = \max_{q \in \mathcal Q} \sum_s q_s L_s(\ell) \le B, \qquad
+        \mathcal Q = \Bigl\{q : 0 \le q_s \le \tfrac{1}{(1 - \alpha) S}, \sum_s q_s = 1\Bigr\} .
 
     For one fixed :math:`q` sellers part: all loans are the same weighted quantile of their own revenue, and their sum
     bounds the answer from above. The worst :math:`q` for these loans is found by sorting losses; loans shrunk until
@@ -411,7 +412,7 @@ def _keep_budget(cvar, loans, budget, least):
 
 
 def _scenarios(curve, copula, n_scenarios, rng, factor, progress):
-    """Yield chunks of scenarios; a chunk, called, yields blocks of sellers with their sales (n_sellers, n_scenarios)."""
+    """Yield chunks of scenarios; a chunk, called, yields blocks of sellers and their sales."""
     if not isinstance(curve, QuantileCurve):
         raise ValueError(f"curve must be a QuantileCurve, got {type(curve).__name__}")
     if copula.n_dims != len(curve):
