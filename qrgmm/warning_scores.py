@@ -7,7 +7,7 @@ through what they leave open. Higher is riskier everywhere.
 """
 
 import numpy as np
-from scipy.special import betainc
+from scipy.special import betainc, betaincc
 
 from qrgmm.copula import ClaytonCopula
 
@@ -53,10 +53,10 @@ def party_score(indicators, weights):
     return indicators @ weights
 
 
-def total_risk_score(scores, theta, industry, alpha=ALPHA, beta=BETA):
+def total_risk_score(scores, theta, industry, margin="distribution", alpha=ALPHA, beta=BETA):
     r"""Return the total risk score of a new client.
 
-    .. math:: \mathrm{TRS} = (rs_1 + rs_2 + rs_3)(1 + \lambda)\,[1 - C(F(rs_1), F(rs_2), F(rs_3); \theta)]
+    .. math:: \mathrm{TRS} = (rs_1 + rs_2 + rs_3)(1 + \lambda)\,[1 - C(u_1, u_2, u_3; \theta)]
 
     Parameters
     ----------
@@ -66,6 +66,8 @@ def total_risk_score(scores, theta, industry, alpha=ALPHA, beta=BETA):
         Of the Clayton copula, positive.
     industry : float or array of shape (...)
         :math:`\lambda`, the state of the industry in [0, 1]; 1 is worst.
+    margin : {"distribution", "survival"}
+        :math:`u_i = F(rs_i)` as the paper writes, or :math:`u_i = 1 - F(rs_i)`, see the notes.
     alpha, beta : float
         Of the Beta law :math:`F` of every party's score.
 
@@ -76,12 +78,14 @@ def total_risk_score(scores, theta, industry, alpha=ALPHA, beta=BETA):
     Raises
     ------
     ValueError
-        If scores or industry lie outside [0, 1] or theta is not positive.
+        If scores or industry lie outside [0, 1], theta is not positive, or the margin is unknown.
 
     Notes
     -----
-    Equation 5 of the early-warning paper; chapter 14. :math:`1 - C` is the probability that at least one party is worse
-    than its score. It falls in :math:`\theta` because parties that move together are seldom worse one at a time.
+    Equation 5 of the early-warning paper; chapter 14. With :math:`u_i = F(rs_i)`, :math:`1 - C` is the probability that
+    some party of another loan is worse than the same party here: it falls to 0 as the scores rise to 1, and so does
+    TRS, which makes the riskiest loans look safe. With :math:`u_i = 1 - F(rs_i)` a higher score always means a higher
+    TRS, and the tail in which Clayton's copula ties the parties is that of joint distress. Both fall in :math:`\theta`.
 
     Examples
     --------
@@ -89,24 +93,24 @@ def total_risk_score(scores, theta, industry, alpha=ALPHA, beta=BETA):
     0.518
     """
     scores, industry = _scores(scores), _unit("industry", industry)
-    worse = 1 - ClaytonCopula(theta, scores.shape[-1]).cdf(betainc(alpha, beta, scores))
-    return scores.sum(axis=-1) * (1 + industry) * worse
+    risk = 1 - ClaytonCopula(theta, scores.shape[-1]).cdf(_levels(scores, margin, alpha, beta))
+    return scores.sum(axis=-1) * (1 + industry) * risk
 
 
-def traditional_score(scores, industry, alpha=ALPHA, beta=BETA):
+def traditional_score(scores, industry, margin="distribution", alpha=ALPHA, beta=BETA):
     r"""Return the score of the traditional model, which assesses every party alone.
 
-    .. math:: (1 + \lambda) \sum_i rs_i\,[1 - F(rs_i)]
+    .. math:: (1 + \lambda) \sum_i rs_i\,(1 - u_i)
 
     Parameters
     ----------
-    scores, industry, alpha, beta
+    scores, industry, margin, alpha, beta
         As in `total_risk_score`.
 
     Returns
     -------
     array of shape (...)
-        Never above `total_risk_score`, because :math:`C \le \min_i F(rs_i)`.
+        Never above `total_risk_score`, because :math:`C \le \min_i u_i`.
 
     Notes
     -----
@@ -118,7 +122,7 @@ def traditional_score(scores, industry, alpha=ALPHA, beta=BETA):
     0.2216
     """
     scores, industry = _scores(scores), _unit("industry", industry)
-    return (1 + industry) * (scores * (1 - betainc(alpha, beta, scores))).sum(axis=-1)
+    return (1 + industry) * (scores * (1 - _levels(scores, margin, alpha, beta))).sum(axis=-1)
 
 
 def lone_exceedance(scores, theta, alpha=ALPHA, beta=BETA):
@@ -143,7 +147,7 @@ def lone_exceedance(scores, theta, alpha=ALPHA, beta=BETA):
     >>> lone_exceedance([0.5, 0.45, 0.4], theta=1.0).round(3)
     array([0.05 , 0.084, 0.142])
     """
-    levels = betainc(alpha, beta, _scores(scores))
+    levels = _levels(_scores(scores), "distribution", alpha, beta)
     joint = ClaytonCopula(theta, 3).cdf(levels)
     others = [ClaytonCopula(theta, 2).cdf(np.delete(levels, i, axis=-1)) for i in range(3)]
     return np.stack(others, axis=-1) - joint[..., None]
@@ -308,6 +312,12 @@ def _unit(name, values):
         bad = values[~((values >= 0) & (values <= 1))].ravel()[0]
         raise ValueError(f"{name} must lie in [0, 1], got {bad:g}")
     return values
+
+
+def _levels(scores, margin, alpha, beta):
+    if margin not in ("distribution", "survival"):
+        raise ValueError(f"margin must be 'distribution' or 'survival', got {margin!r}")
+    return betainc(alpha, beta, scores) if margin == "distribution" else betaincc(alpha, beta, scores)
 
 
 def _scores(scores):
