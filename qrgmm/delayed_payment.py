@@ -33,7 +33,7 @@ from xgboost import XGBClassifier
 from qrgmm.payment_practices import AVERAGE, DAYS, FLAGS, LATE, NOTIFIED, PERCENTAGES
 
 COMPANY = "Company number"
-# The paper's thirteen predictors, and the four of them that it drops as correlated with others.
+# The fourteen predictors of the paper's table 1, and the four of them that it drops as correlated with others.
 PREDICTORS = [AVERAGE, *PERCENTAGES[:3], *DAYS[1:], *FLAGS[1:]]
 DROPPED = [PERCENTAGES[0], PERCENTAGES[2], NOTIFIED, FLAGS[6]]
 FEATURES = [name for name in PREDICTORS if name not in DROPPED]
@@ -191,7 +191,9 @@ def late_threshold(late, share=0.2):
     late = np.asarray(late, dtype=float)
     if not 0 < share < 1:
         raise ValueError(f"share must lie between 0 and 1, got {share!r}")
-    if len(late) == 0 or np.isnan(late).any():
+    if len(late) == 0:
+        raise ValueError("late must have values, got none")
+    if np.isnan(late).any():
         raise ValueError(f"late must have no missing values, got {np.isnan(late).sum()} of {len(late)}")
     return float(np.quantile(late, 1 - share))
 

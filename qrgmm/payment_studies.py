@@ -98,7 +98,7 @@ def payment_missing(rng, snapshot, window, models, splits):
         train, test, seed = _split(fills["means"], by, rng)
         for fill, reports in fills.items():
             for name in models:
-                for label, features in (("nine or ten", FEATURES), ("all thirteen", PREDICTORS)):
+                for label, features in (("ten", FEATURES), ("fourteen", PREDICTORS)):
                     model = HighRiskModel(name, features=features, seed=seed).fit(reports.iloc[train])
                     rows += _rows(name, f"{fill}, {label}, by {by}", model.score(reports.iloc[test]))
     return rows
