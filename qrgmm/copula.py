@@ -332,7 +332,7 @@ def fit_copula(values, family="gaussian", n_factors=None):
         import pyvinecopulib as pv  # a second to import, and only vines need it
 
         # Parametric pairs: nonparametric ones have no tail to speak of beyond the data.
-        controls = pv.FitControlsVinecop(family_set=pv.parametric)
+        controls = pv.FitControlsVinecop(family_set=pv.families.parametric)
         return VineCopula(pv.Vinecop.from_data(u, controls=controls))
     form = {"loadings": _fit_loadings(u, n_factors)} if n_factors else {"correlation": _fit_correlation(u)}
     if family == "gaussian":

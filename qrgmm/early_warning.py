@@ -28,9 +28,9 @@ from qrgmm.warning_scores import (
 INDICATORS = ["v1", "v2", "v3", "w1", "w2", "w3", "q1", "q2"]
 TERM, CALM = 6, 0.2  # months of a loan; the industry in calm times
 # Monthly memory of states, and how closely an indicator follows the state of its party.
-MEMORY, CLARITY = 0.9, 0.8
+MEMORY, CLARITY = 0.9, 0.9
 # A missed default costs the loan, a warned one part of it, and a false alarm what a useless intervention costs.
-COST_MISSED, COST_WARNED, COST_FALSE = 1.0, 0.4, 0.05
+COST_MISSED, COST_WARNED, COST_FALSE = 1.0, 0.4, 0.03
 FRAUD_HAZARD = 0.01  # monthly, of a dishonest firm
 
 
@@ -38,7 +38,7 @@ def monthly_default_probability(core, firm, logistics, industry, dishonest=False
     r"""Return the true probability that a loan defaults within a month: each party can bring it down.
 
     .. math:: p = 1 - e^{-(h_1 + h_2 + h_3 + h_f)}, \qquad
-        h_1 = e^{-8 + 1.5 x_1 + 3\lambda},\; h_2 = e^{-7 + x_2 + 3\lambda},\; h_3 = e^{-8.5 + 0.8 x_3 + 2\lambda}
+        h_1 = e^{-9 + 2 x_1 + 3\lambda},\; h_2 = e^{-8 + 1.7 x_2 + 3\lambda},\; h_3 = e^{-9 + x_3 + 2\lambda}
 
     Parameters
     ----------
@@ -62,8 +62,8 @@ def monthly_default_probability(core, firm, logistics, industry, dishonest=False
     >>> monthly_default_probability(0.0, 0.0, 0.0, np.array([0.2, 0.9])).round(4)
     array([0.0026, 0.0196])
     """
-    hazard = np.exp(-8 + 1.5 * core + 3 * industry) + np.exp(-7 + firm + 3 * industry)
-    hazard = hazard + np.exp(-8.5 + 0.8 * logistics + 2 * industry) + FRAUD_HAZARD * np.asarray(dishonest)
+    hazard = np.exp(-9 + 2 * core + 3 * industry) + np.exp(-8 + 1.7 * firm + 3 * industry)
+    hazard = hazard + np.exp(-9 + logistics + 2 * industry) + FRAUD_HAZARD * np.asarray(dishonest)
     return -np.expm1(-hazard)
 
 
