@@ -15,7 +15,7 @@ STEP_WARM, STEP_COLD = 0.9995, 0.95
 MAX_STEPS_WARM, MAX_STEPS_COLD = 30, 200
 
 
-def frisch_newton(X, y, target, coef, levels=None, tolerance=1e-10):
+def frisch_newton(X, y, target, coef, levels=None, tolerance=1e-12):
     r"""Solve a batch of dual programmes by Mehrotra's predictor-corrector method.
 
     Parameters
@@ -27,7 +27,8 @@ def frisch_newton(X, y, target, coef, levels=None, tolerance=1e-10):
     coef : array of shape (n_batch, n_features)
         Where to start.
     levels : array of shape (n_batch,), optional
-        If given, `coef` is a poor guess and the method starts cold at the feasible point :math:`a = 1 - \tau`.
+        If given, `coef` is a poor guess and the method starts cold at the feasible point :math:`a = 1 - \tau`. Else
+        it is a good one, and the first two rows are sums over rows far from the plane.
     tolerance : float
         On the duality gap, relative to the sum of absolute residuals.
 
@@ -49,8 +50,10 @@ def frisch_newton(X, y, target, coef, levels=None, tolerance=1e-10):
     residual = y - np.vecmat(coef, X)
     n_rows = residual.shape[1]
     scale = np.maximum(np.abs(residual).sum(axis=1), 1e-6 * np.abs(y).sum(axis=1)) + np.finfo(float).tiny
-    # Slacks: above - below = residual, both positive. Rows far above the plane get dual 1, far below 0.
-    above = residual.clip(0) + ((0.5 if warm else 0.1) * scale / n_rows)[:, None]
+    # Slacks: above - below = residual, both positive. Rows far above the plane get dual 1, far below 0. How far is far
+    # the near rows tell, not the two in front, which stand for the sums over all others.
+    far = 0.5 * np.abs(residual[:, 2:]).mean(axis=1) + 1e-4 if warm else 0.1 * scale / n_rows
+    above = residual.clip(0) + far[:, None]
     below = above - residual
     dual = above / (above + below) if warm else np.zeros_like(above) + (1 - levels)[:, None]
     rest = 1 - dual
@@ -73,7 +76,7 @@ def frisch_newton(X, y, target, coef, levels=None, tolerance=1e-10):
         d_below, d_above = below * up, above * down
         left = gap * (1 - step_coef) - step_dual * step_coef * ((d_below + d_above) * d_dual).sum(axis=1)
         left += ((below - above) * d_dual).sum(axis=1) * (step_dual * (1 - step_coef) - step_coef)
-        centre = (left.clip(0) ** 3 / gap**2 / (2 * n_rows))[:, None]
+        centre = (gap * (left / gap).clip(0, 1) ** 3 / (2 * n_rows))[:, None]
         # Corrector: the same factor, with centring and the products that the predictor left out.
         d_below = centre / dual + d_below * (up + 1)
         d_above = centre / rest + d_above * (down - 1)

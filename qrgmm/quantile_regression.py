@@ -30,6 +30,7 @@ from qrgmm.screening import fit_by_screening
 GAP_TOLERANCE = 1e-6
 N_RUNS = 2  # into which the simplex method cuts the grid, on any machine: optima need not be unique
 MAX_DENSE = 100_000_000  # numbers in a sparse design that may be made dense to see which columns are independent
+DEPENDENT = 1e-9  # distance from the span of the others, relative to its size, up to which a column is left out
 # With fewer rows screening leaves too many near the plane to pay; rows of zeros in a column do not count, since the
 # simplex method skips them.
 MIN_ROWS, MIN_ROWS_PER_COLUMN = 1_000, 20
@@ -114,7 +115,7 @@ def fit_quantile_grid(X, y, levels, weights=None, n_threads=None):
         return QuantileGridFit(levels, coef, np.zeros(len(levels)), np.zeros(len(levels), dtype=int))
     n_threads = n_threads or os.cpu_count()
     many_rows = not sp.issparse(X) and len(y) >= MIN_ROWS
-    many_rows = many_rows and np.count_nonzero(X[:, columns]) / len(columns) >= MIN_ROWS_PER_COLUMN * len(columns)
+    many_rows = many_rows and np.count_nonzero(design) / len(columns) >= MIN_ROWS_PER_COLUMN * len(columns)
     fit = fit_by_screening if many_rows else fit_by_simplex
     found, gap, n_iter = fit(design, rest / rest_size, levels, n_threads)
     coef[:, columns] = solve_triangular(root, (found * rest_size + shift).T).T
@@ -145,6 +146,8 @@ def fit_by_simplex(X, y, levels, n_threads):
         Simplex pivots.
     """
     n_features = X.shape[1]
+    if sp.issparse(X):
+        X.sum_duplicates()  # sorts in place, which abs(X) would else do in all threads at the same time
     constraints = np.arange(n_features, dtype=np.int32)
     column_sums = np.asarray(X.sum(axis=0)).ravel()
 
@@ -234,15 +237,29 @@ def _independent_columns(X):
     correlation = gram[np.ix_(nonzero, nonzero)] / np.outer(sizes[nonzero], sizes[nonzero]) / X.shape[0]
     factor, pivots, rank, _ = dpstrf(correlation, tol=1e-14)
     pivot_sizes = np.diag(factor)[:rank]  # how far each column lies from the span of those before it
-    if pivot_sizes.min(initial=1.0) > 1e-2 or X.shape[0] * X.shape[1] > MAX_DENSE and sp.issparse(X):
+    too_large = sp.issparse(X) and X.shape[0] * X.shape[1] > MAX_DENSE
+    if pivot_sizes.min(initial=1.0) > 1e-2 or too_large:
         columns = nonzero[np.sort(pivots[:rank][pivot_sizes > 1e-5] - 1)]
-        return columns, _scale_columns(X[:, columns], 1 / sizes[columns]), np.diag(sizes[columns])
+        others = np.setdiff1d(nonzero, columns)
+        kept = X if len(columns) == X.shape[1] else X[:, columns]  # a choice of columns is a slow copy
+        design = _scale_columns(kept, 1 / sizes[columns])
+        if too_large or _largest_distance(design, X[:, others]) <= DEPENDENT:
+            return columns, design, np.diag(sizes[columns])
     dense = X.toarray() if sp.issparse(X) else X
     link, order = qr(dense[:, nonzero] / sizes[nonzero], mode="r", pivoting=True)
     distances = np.abs(np.diag(link))
-    columns = nonzero[np.sort(order[: len(distances)][distances > 1e-9 * distances[0]])]
+    columns = nonzero[np.sort(order[: len(distances)][distances > DEPENDENT * distances[0]])]
     basis, root = qr(dense[:, columns], mode="economic")
     return columns, basis * np.sqrt(len(basis)), root / np.sqrt(len(basis))
+
+
+def _largest_distance(X, others):
+    """Return how far the columns of `others` lie from the span of those of X, at most, relative to their sizes."""
+    others = others.toarray() if sp.issparse(others) else others
+    if others.size == 0:
+        return 0.0
+    _, rest = _least_squares(X, others)  # the products of columns don't see distances below 1e-8
+    return np.max(np.linalg.norm(rest, axis=0) / np.linalg.norm(others, axis=0))
 
 
 def _least_squares(X, y):
@@ -254,7 +271,9 @@ def _least_squares(X, y):
 
 
 def _scale_columns(X, factors):
-    return (X @ sp.diags_array(factors)).tocsr() if sp.issparse(X) else X * factors
+    if sp.issparse(X):
+        return (X @ sp.diags_array(factors)).tocsr()
+    return np.multiply(X, factors, order="F")  # column by column however X lies, so that rounding does not depend on it
 
 
 def _scale_rows(X, factors):

@@ -2,8 +2,8 @@ r"""Quantile regression with many rows: near each quantile plane few rows matter
 
 A row that is surely above the plane has dual 1 and one surely below has dual 0; they enter the programme through
 their sums. Given a good guess of the plane only the rows within a narrow band around it are left, of the order of
-:math:`\sqrt n` of them, and the answer is optimal for all rows if none of the others changed its side, which one
-pass over the rows checks (Portnoy and Koenker, 1997). Good guesses come from the neighbouring level (Chernozhukov,
+:math:`\sqrt n` of them, and the answer is optimal for all rows if none of the others changed its side (Portnoy and
+Koenker, 1997): they can't if the plane moved by less than the band's width, else one pass over them tells. Good guesses come from the neighbouring level (Chernozhukov,
 Fernandez-Val and Melly, 2022): a few coarse levels are solved first, then the grid is walked outwards from each of
 them. Chapter 3.
 """
@@ -19,8 +19,9 @@ N_COARSE = 7  # levels solved first, from a random subsample
 BLOCK = 1 << 15  # pairs of level and row that one step of a pass over the rows holds
 BATCH = 100_000  # numbers in one batch of small programmes, so that it stays in the processor's cache
 TIE = 5e-10  # residuals up to this count as zero; their mean absolute value is about one
+SAMPLED = 150  # rows inside the band that its width is estimated from
 PUSH = 5.0  # how far the two sums are pushed away from the plane
-CERTIFIED = 1e-8  # relative gap of a small programme that needs no second look
+CERTIFIED = 1e-9  # relative gap of a small programme that needs no second look
 BAND_COARSE, BAND_FINE = 3.2, 8.0  # widths of the bands, tuned on normal, heavy-tailed and tied data
 
 
@@ -31,8 +32,9 @@ class Rows:
     table: np.ndarray  # (n_rows, n_features + 1): X and y side by side
     columns: np.ndarray  # (n_features, n_rows)
     y: np.ndarray  # (n_rows,)
+    totals: np.ndarray  # (n_features + 1,): sums over the rows of the table
+    root: np.ndarray  # (n_features, n_features): a square root of X'X
     leverage: np.ndarray  # (n_rows,): square roots, by which a row's distance from the plane is measured
-    sample: np.ndarray  # some rows, for quantiles of distances
 
 
 def fit_by_screening(X, y, levels, n_threads):
@@ -89,12 +91,13 @@ def fit_by_screening(X, y, levels, n_threads):
 def _lay_out(X, y):
     n_rows = len(y)
     columns = np.ascontiguousarray(X.T)
-    inverse_root = np.linalg.inv(np.linalg.cholesky(columns @ X))
+    table = np.column_stack([X, y])
+    root = np.linalg.cholesky(columns @ X)
+    inverse_root = np.linalg.inv(root)
     blocks = [slice(i, i + 10_000) for i in range(0, n_rows, 10_000)]
     leverage = np.concatenate([np.sqrt(((inverse_root @ columns[:, b]) ** 2).sum(axis=0)) for b in blocks])
-    sample = np.linspace(0, n_rows - 1, min(n_rows, 20_000)).astype(int)
     # A row of zeros has no leverage; its side never depends on the plane.
-    return Rows(np.column_stack([X, y]), columns, y, np.maximum(leverage, 1e-12), sample)
+    return Rows(table, columns, y, table.sum(axis=0), root, np.maximum(leverage, 1e-12))
 
 
 def _fit_pilot(rows, pilot, levels, pool):
@@ -140,11 +143,10 @@ def _certified(rows, levels, guess, n_near, pool):
 def _screen(rows, levels, guess, n_near, pool):
     """Solve the programmes of the rows near each plane; return coef, gap, far rows on the wrong side, and steps."""
     n_rows, everything = len(rows.y), n_near == len(rows.y)
-    distance = np.abs(rows.y[rows.sample] - guess @ rows.columns[:, rows.sample]) / rows.leverage[rows.sample]
-    rank = min(len(rows.sample) - 1, int(np.ceil(n_near / n_rows * len(rows.sample))))
-    width = np.partition(distance, rank, axis=1)[:, rank, None]
-    if everything:
-        width[:] = np.inf
+    some = slice(None, None, max(1, n_near // SAMPLED))  # enough rows to tell how wide a band holds n_near of all
+    distance = np.abs(rows.y[some] - guess @ rows.columns[:, some]) / rows.leverage[some]
+    rank = min(distance.shape[1] - 1, n_near * distance.shape[1] // n_rows)
+    width = np.full((len(levels), 1), np.inf) if everything else np.partition(distance, rank, axis=1)[:, rank, None]
     step = max(256, BLOCK // len(levels))
     blocks = [slice(i, min(i + step, n_rows)) for i in range(0, n_rows, step)]
 
@@ -152,31 +154,40 @@ def _screen(rows, levels, guess, n_near, pool):
         residual = rows.y[block] - guess @ rows.columns[:, block]
         band = width * rows.leverage[block] + TIE
         above, below = residual > band, residual < -band
-        level, row = np.nonzero(~(above | below))
-        sums = np.stack([above.astype(float) @ rows.table[block], below.astype(float) @ rows.table[block]])
+        level, row = np.divmod(np.flatnonzero(~(above | below)), residual.shape[1])  # nonzero takes twice as long
+        sums = np.subtract(above, below, dtype=float) @ rows.table[block]
         return above, below, level, row + block.start, sums
 
     above, below, level, row, sums = zip(*pool.map(split, blocks))
-    far, level, row = sum(sums), np.concatenate(level), np.concatenate(row)
+    difference, level, row = sum(sums), np.concatenate(level), np.concatenate(row)
     order = np.argsort(level, kind="stable")
     near = np.split(row[order], np.cumsum(np.bincount(level, minlength=len(levels)))[:-1])
-    totals = rows.columns.sum(axis=1)
+    # Sums over the rows above and below, from their difference and all that is not near.
+    both = rows.totals - [rows.table[each].sum(axis=0) for each in near]
+    far = np.stack([both + difference, both - difference]) / 2
 
     def solve(batch):
-        return _solve_near(rows, levels[batch], guess[batch], near[batch], far[:, batch], totals, everything)
+        return _solve_near(rows, levels[batch], guess[batch], near[batch], far[:, batch], everything)
 
     n_batch = max(1, min(64, BATCH // (n_near * rows.columns.shape[0])))
     batches = [slice(i, i + n_batch) for i in range(0, len(levels), n_batch)]
     coef, gap, n_steps = map(np.concatenate, zip(*pool.map(solve, batches)))
 
+    # A row's residual moves by at most its leverage times this (Cauchy and Schwarz): within the band's width no far row
+    # changes its side, and only levels that moved further need a second pass.
+    moved = np.linalg.norm((coef - guess) @ rows.root, axis=1)
+    doubtful = np.flatnonzero(moved > width[:, 0])
+
     def count_wrong(block, above, below):
-        residual = rows.y[block] - coef @ rows.columns[:, block]
-        return (above & (residual < -TIE) | below & (residual > TIE)).sum(axis=1)
+        residual = rows.y[block] - coef[doubtful] @ rows.columns[:, block]
+        return (above[doubtful] & (residual < -TIE) | below[doubtful] & (residual > TIE)).sum(axis=1)
 
-    return coef, gap, sum(pool.map(count_wrong, blocks, above, below)), n_steps
+    n_wrong = np.zeros(len(levels), dtype=int)
+    n_wrong[doubtful] = sum(pool.map(count_wrong, blocks, above, below))
+    return coef, gap, n_wrong, n_steps
 
 
-def _solve_near(rows, levels, guess, near, far, totals, cold):
+def _solve_near(rows, levels, guess, near, far, cold):
     """Solve one batch of small programmes: the near rows and two that stand for all rows above and all below."""
     n_features, n_programmes = len(rows.columns), len(levels)
     X = np.zeros((n_programmes, n_features, 2 + max(map(len, near))))
@@ -187,7 +198,7 @@ def _solve_near(rows, levels, guess, near, far, totals, cold):
     X[:, :, :2] = far[:, :, :-1].transpose(1, 2, 0)
     # Pushed outwards, so that the two sums keep their sides and a small programme has a solution.
     y[:, :2] = far[:, :, -1].T + PUSH * np.array([1, -1])
-    target = (1 - levels)[:, None] * totals
+    target = (1 - levels)[:, None] * rows.totals[:-1]
     start = {"levels": levels} if cold else {}
     found, dual, n_steps = frisch_newton(X, y, target, guess, **start)
     vertex, optimal = nearest_vertex(X, y, target, found, dual)

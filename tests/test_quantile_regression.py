@@ -116,6 +116,25 @@ def test_as_many_rows_as_columns_are_interpolated():
     np.testing.assert_allclose(X @ fit_quantile_grid(X, y, [0.3]).coef[0], y, rtol=1e-9)
 
 
+@pytest.mark.parametrize("container", [np.asarray, sp.csr_array])
+@pytest.mark.parametrize("distance", [1e-8, 1e-7, 1e-5])
+def test_a_column_that_nearly_depends_on_others_is_used_all_the_same(distance, container):
+    X, y = make_problem("heavy tails")
+    nearly = X.copy()
+    nearly[:, 3] = X[:, 1] + distance * X[:, 3]
+    X[:, 3] = (nearly[:, 3] - X[:, 1]) / distance  # the same span, after rounding
+    y += 3 * X[:, 3]
+    fit = fit_quantile_grid(container(nearly), y, LEVELS)
+    found = [total_loss(nearly, y, tau, coef) for tau, coef in zip(LEVELS, fit.coef)]
+    np.testing.assert_allclose(found, [least_loss(X, y, tau) for tau in LEVELS], rtol=1e-6)
+
+
+def test_a_column_that_rounding_alone_keeps_from_depending_on_others_is_left_out():
+    X, y = make_problem("dependent columns")
+    expected = fit_quantile_grid(X, y, LEVELS).coef
+    np.testing.assert_allclose(fit_quantile_grid(X + 1e-14 * X[:, [1]] ** 2, y, LEVELS).coef, expected, atol=1e-9)
+
+
 def test_an_exact_linear_law_is_recovered_without_a_warning():
     X, _ = make_problem("heavy tails")
     fit = fit_quantile_grid(X, X @ [3.0, 1.0, -2.0, 0.1], LEVELS)

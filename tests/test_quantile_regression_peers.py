@@ -68,8 +68,7 @@ def test_losses_are_those_of_r(name, path, force):
     X, y, weights = make_design(name)
     fit = fit_quantile_grid(X, y, LEVELS, weights)
     found, expected = total_losses(X, y, LEVELS, fit.coef, weights), ANSWERS["designs"][name]["loss"]
-    # Both end on vertices; on ties screening may stop beside one, at a certified gap of 1e-8.
-    np.testing.assert_allclose(found, expected, rtol=1e-8 if (name, path) == ("ties", "screening") else 1e-9)
+    np.testing.assert_allclose(found, expected, rtol=1e-9)
     assert (fit.gap <= 1e-6).all()
 
 
@@ -116,6 +115,22 @@ def test_both_paths_agree_on_unpleasant_data(seed, force):
     for path in PATHS:
         excess = (losses[path] - least) / np.maximum(least, 1e-12 * np.abs(y).sum())
         assert (gaps[path] <= 1e-6).all() and (excess <= gaps[path] + 1e-7).all()
+
+
+def test_nothing_sorts_a_sparse_design_under_the_threads_that_share_it(monkeypatch):
+    X, y, _ = make_design("sparse")
+    seen = []
+
+    def relative_duality_gap(X, *others):
+        before = X.indices.copy()
+        gap = solver_gap(X, *others)
+        seen.append((before == X.indices).all())
+        return gap
+
+    solver_gap = solver.relative_duality_gap
+    monkeypatch.setattr(solver, "relative_duality_gap", relative_duality_gap)
+    fit_quantile_grid(X, y, LEVELS)
+    assert len(seen) == len(LEVELS) and all(seen)
 
 
 @each_path
