@@ -11,7 +11,7 @@ from scipy import stats
 from scipy.optimize import minimize_scalar
 from scipy.special import ndtr, ndtri, stdtr
 from sklearn.decomposition import FactorAnalysis
-from statsmodels.stats.correlation_tools import corr_nearest
+from statsmodels.stats.correlation_tools import corr_clipped
 
 # Sums of exponentials beyond this exponent lose what is added to them anyway, and overflow at 709.
 LARGE = 500.0
@@ -144,14 +144,21 @@ class ClaytonCopula:
             return np.exp(-_log_sum(self.theta, np.log(_uniforms(u, self.n_dims))) / self.theta)
 
     def logpdf(self, u):
-        r"""Return the log density, from uniforms inside (0, 1) of shape (..., n_dims): an array (...).
+        r"""Return the log density.
 
         .. math:: \sum_{k<d} \log(1 + k\theta) - (1 + \theta) \sum_i \log u_i
             - (d + 1/\theta) \log\Bigl(\sum_i u_i^{-\theta} - d + 1\Bigr)
+
+        Parameters
+        ----------
+        u : array of shape (..., n_dims)
+            Inside (0, 1).
+
+        Returns
+        -------
+        array of shape (...)
         """
-        u, theta = _uniforms(u, self.n_dims), self.theta
-        with np.errstate(divide="ignore"):
-            log_u = np.log(u)
+        log_u, theta = np.log(_uniforms(u, self.n_dims)), self.theta
         constant = np.log1p(theta * np.arange(self.n_dims)).sum()
         sums = (self.n_dims + 1 / theta) * _log_sum(theta, log_u)
         return constant - (1 + theta) * log_u.sum(axis=-1) - sums
@@ -293,7 +300,7 @@ def fit_copula(values, family="gaussian", n_factors=None):
     values : array of shape (n_rows, n_dims)
         One row per month; only ranks matter. For sellers, the residual levels ``curve.cdf(sales)`` of a sales model.
     family : {"gaussian", "t", "clayton", "vine"}
-        Correlations come from Kendall's tau, moved to the nearest positive definite matrix where needed; the degrees
+        Correlations come from Kendall's tau, with negative eigenvalues clipped where there are any; the degrees
         of freedom, Clayton's theta and the pairs of a vine by maximum likelihood.
     n_factors : int, optional
         Gaussian and t copulas: this many common factors, by maximum likelihood from the normal scores, instead of a
@@ -348,7 +355,7 @@ def _fit_correlation(u):
     correlation = np.sin(np.pi / 2 * _kendall(u))
     if np.linalg.eigvalsh(correlation)[0] > 1e-8:
         return correlation
-    return corr_nearest(correlation, threshold=1e-4, n_fact=1000)
+    return corr_clipped(correlation, threshold=1e-4)
 
 
 def _fit_loadings(u, n_factors):

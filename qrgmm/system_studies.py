@@ -127,6 +127,12 @@ def dependence(rng, thetas, n_rows):
     -------
     list of tuple
         Rows, see the top of this file: the estimates, from uniforms whose margins are known and from ranks.
+
+    Examples
+    --------
+    >>> model, test, metric, theta, estimate = dependence(np.random.default_rng(0), [2.0], 1000)[0]
+    >>> model, metric, theta, round(estimate, 1)
+    ('tau', 'theta', 2.0, 2.1)
     """
     rows = []
     for theta in thetas:
