@@ -3,9 +3,9 @@ r"""Quantile regression with many rows: near each quantile plane few rows matter
 A row that is surely above the plane has dual 1 and one surely below has dual 0; they enter the programme through
 their sums. Given a good guess of the plane only the rows within a narrow band around it are left, of the order of
 :math:`\sqrt n` of them, and the answer is optimal for all rows if none of the others changed its side (Portnoy and
-Koenker, 1997): they can't if the plane moved by less than the band's width, else one pass over them tells. Good guesses come from the neighbouring level (Chernozhukov,
-Fernandez-Val and Melly, 2022): a few coarse levels are solved first, then the grid is walked outwards from each of
-them. Chapter 3.
+Koenker, 1997): they can't if the plane moved by less than the band's width, else one pass over them tells. Good
+guesses come from the neighbouring level (Chernozhukov, Fernandez-Val and Melly, 2022): a few coarse levels are solved
+first, then the grid is walked outwards from each of them. Chapter 3.
 """
 
 from concurrent.futures import ThreadPoolExecutor
