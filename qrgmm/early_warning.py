@@ -367,7 +367,7 @@ class SupplyChainFinance(mesa.Model):
         self._log = []
 
     def step(self):
-        """One month: the world moves, the bank lends, agents score, monitors warn, loans end, the controller adapts."""
+        """One month: the world moves, the bank lends, agents read it, the controller adapts, loans are scored and end."""
         self._own = MEMORY * self._own + np.sqrt(1 - MEMORY**2) * self.rng.standard_normal()
         self._shock *= 0.85
         if self.rng.random() < 1 / 36:
@@ -376,13 +376,11 @@ class SupplyChainFinance(mesa.Model):
         for party in (*self.cores, *self.logistics, *self.firms):
             party.step()
         self.bank.lend()
-        for agent in (*self.party_agents, self.chain_agent):
+        for agent in (*self.party_agents, self.chain_agent, self.environment_monitor, self.controller):
             agent.step()
         self.chain_agent.join()
         self.warning_monitor.step()
         self._write_log()
-        self.environment_monitor.step()
-        self.controller.step()
         self.datacollector.collect(self)
 
     def run(self, n_months):

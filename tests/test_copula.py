@@ -1,11 +1,11 @@
 """Copulas against statsmodels, pyvinecopulib, scipy and closed forms; estimates against the truth that drew."""
 
+import laws  # noqa: F401  loads the profile of Hypothesis
 import numpy as np
 import pytest
 import pyvinecopulib as pv
 from hypothesis import given
 from hypothesis import strategies as st
-from laws import settings  # noqa: F401  the profile of the repository
 from scipy import stats
 from statsmodels.distributions.copula.api import ClaytonCopula as StatsmodelsClayton
 
