@@ -2,12 +2,9 @@ r"""Conditional generators that learn from noise: a Wasserstein GAN, a diffusion
 
 Each turns noise :math:`z` and covariates :math:`x` into a draw of sales, :math:`Y = g(z, x)`, where QRGMM turns a
 uniform number into one. Their draws become laws through `QuantileCurve.from_draws`, so that everything said of a curve
-can be said of them. Three things are done once for all of them: `_Network`, the function of noise and covariates;
-`_train`, the loop that keeps the weights with the best score on rows held out; `_Generator`, what scikit-learn sees.
+can be said of them. The network and the loop that trains it are those of `qrgmm.training`.
 """
 
-import copy
-from contextlib import contextmanager
 from itertools import count
 
 import numpy as np
@@ -18,171 +15,43 @@ from scipy.special import expit
 from sklearn.base import BaseEstimator, RegressorMixin, clone
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.validation import check_is_fitted, validate_data
-from torch import nn
 from torch.nn import functional as F
-from tqdm import tqdm
 
 from qrgmm.curve import QuantileCurve
 from qrgmm.encoding import FieldEncoder
+from qrgmm.training import Network, Trainer, one_thread, train
 
 # Draws that go through a network together, and draws per held-out row while it is trained.
 BLOCK, N_HELD_OUT_DRAWS = 16_384, 64
-# Frequencies that tell a network the time, and the steps of noise that a diffusion model is trained on.
-FREQUENCIES = 2 * np.pi * np.geomspace(0.25, 16, 8)
+# Steps of noise that a diffusion model is trained on, and what is left of the sales at each, as a share of the
+# variance: noise enters along a sigmoid, 1e-4 to 0.02.
 N_STEPS = 1000
-# What is left of the sales at each step, as a share of the variance: noise enters along a sigmoid, 1e-4 to 0.02.
 SIGNAL = np.cumprod(1 - 1e-4 - (0.02 - 1e-4) * expit(np.linspace(-6, 6, N_STEPS)))
 # Named settings, to be passed as keyword arguments: `ConditionalWGAN(**CWGAN_SETTINGS["package"])`. Those of the papers
-# train for a fixed number of epochs; the tuned ones were chosen by the score on held-out rows (chapter 8).
+# train for a fixed number of epochs; the tuned ones, which are the defaults, were chosen by the score on held-out rows
+# (chapter 8).
 _OF_PACKAGE = {
     "hidden": (128, 128, 128), "film": False, "noise_dim": 1, "n_epochs": 1000, "critic_steps": 14,
-    "betas": (0.9, 0.999), "penalty": "one-sided", "penalty_factor": 5.0, "dropout": 0.1, "averaging": 0.0,
+    "betas": (0.9, 0.999), "penalty": "one-sided", "penalty_factor": 5.0, "weight_decay": 0.0, "dropout": 0.1,
+    "averaging": 0.0,
 }  # fmt: skip
 _OF_PAPER = {
     "hidden": (128, 128, 128), "film": True, "n_epochs": 1000, "batch_size": 1000, "n_times": 1, "n_steps": 100,
-    "loss": "l1", "learning_rate": 1e-3, "lr_decay": 0.9, "averaging": 0.0, "validation_share": 0.0,
+    "loss": "l1", "learning_rate": 1e-3, "lr_decay": 0.9, "weight_decay": 0.0, "averaging": 0.0,
+    "validation_share": 0.0,
 }  # fmt: skip
 CWGAN_SETTINGS = {
     "paper": _OF_PACKAGE | {"batch_size": 4096, "learning_rate": 1e-3, "validation_share": 0.0},
-    "package": _OF_PACKAGE | {"batch_size": 32, "learning_rate": 1e-4, "patience": 10},
+    "package": _OF_PACKAGE | {"batch_size": 32, "learning_rate": 1e-4, "check_every": 2, "patience": 10},
     "tuned": {},
 }
 DIFFUSION_SETTINGS = {"paper": _OF_PAPER | {"eta": 0.5, "target": "noise"}, "tuned": {}}
 FLOW_SETTINGS = {"paper": _OF_PAPER | {"solver": "euler"}, "tuned": {}}
 
 
-@contextmanager
-def _one_thread():
-    """Run torch on one thread: small networks are no faster on several, and much slower on a busy machine."""
-    n_threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(n_threads)
-
-
-def _linear(n_inputs, n_outputs, generator, bias=True):
-    """Return torch's linear layer with its usual initial weights, drawn without torch's global seed."""
-    layer = nn.utils.skip_init(nn.Linear, n_inputs, n_outputs, bias=bias)
-    for parameter in layer.parameters():
-        nn.init.uniform_(parameter, -(n_inputs**-0.5), n_inputs**-0.5, generator=generator)
-    return layer
-
-
-class _Network(nn.Module):
-    r"""A function of covariates, an inner input (noise or sales) and the time.
-
-    The first layer is :math:`h = b(x) + w(x) \odot e(z) + c(t)`, with linear :math:`b, w, e, c`, and :math:`w = 1`
-    without `film`; the others are rectified linear. Covariates meet the rest in one place, so that they are multiplied
-    once per row however many draws the row has.
-    """
-
-    def __init__(self, n_covariates, n_inner, hidden, film, generator):
-        super().__init__()
-        self.film = film
-        self.covariates = _linear(n_covariates, hidden[0] * (2 if film else 1), generator)
-        self.inner = _linear(n_inner, hidden[0], generator, bias=False)
-        self.time = _linear(2 * len(FREQUENCIES), hidden[0], generator, bias=False)
-        sizes = [*hidden, 1]
-        self.layers = nn.ModuleList(_linear(a, b, generator) for a, b in zip(sizes[:-1], sizes[1:]))
-
-    def context(self, X):
-        """Return b(x) and w(x), each (n_rows, 1, n_hidden) or 1."""
-        context = self.covariates(X)[:, None]
-        return context.chunk(2, dim=-1) if self.film else (context, 1.0)
-
-    def first(self, context, inner, time=None):
-        """Return h, (n_rows, n_draws, n_hidden), of inner (n_rows or 1, n_draws, n_inner)."""
-        shift, scale = context
-        h = shift + scale * self.inner(inner)
-        return h if time is None else h + self.time(_time_features(time))
-
-    def forward(self, context, inner, time=None, drop=None):
-        """Return (n_rows, n_draws); `drop` is applied to every hidden layer."""
-        h = self.first(context, inner, time)
-        for layer in self.layers:
-            h = torch.relu(h)
-            h = layer(h if drop is None else drop(h))
-        return h[..., 0]
-
-    def slope(self, context, y):
-        """Return the derivative in the only inner input, (n_rows, n_draws), carried along with the values."""
-        h, slope = self.first(context, y), context[1] * self.inner.weight[:, 0]
-        for layer in self.layers:
-            slope = F.linear(slope * (h > 0), layer.weight)
-            h = layer(torch.relu(h))
-        return slope[..., 0]
-
-
-def _time_features(time):
-    """Sines and cosines of a time in [0, 1], (..., 1) -> (..., n_features)."""
-    angle = time * torch.as_tensor(FREQUENCIES, dtype=torch.float32)
-    return torch.cat([angle.sin(), angle.cos()], dim=-1)
-
-
-class _Dropout:
-    """Dropout that draws from a generator of its own."""
-
-    def __init__(self, rate, generator):
-        self.rate, self.generator = rate, generator
-
-    def __call__(self, h):
-        return h * (torch.rand(h.shape, generator=self.generator) >= self.rate) / (1 - self.rate)
-
-
-class _Trainer:
-    """AdamW on one network: decay on the weights of the covariates only, and a running average of all weights."""
-
-    def __init__(self, network, learning_rate, betas=(0.9, 0.999), weight_decay=0.0, lr_decay=1.0, averaging=0.0):
-        rest = [weight for name, weight in network.named_parameters() if name != "covariates.weight"]
-        groups = [{"params": [network.covariates.weight], "weight_decay": weight_decay}, {"params": rest}]
-        self.optimiser = torch.optim.AdamW(groups, lr=learning_rate, betas=betas, weight_decay=0.0, fused=True)
-        self.lr_decay, self.averaging, self.n_updates = lr_decay, averaging, 0
-        self.network, self.averaged = network, copy.deepcopy(network) if averaging else network
-
-    def update(self, loss):
-        weights = [weight for group in self.optimiser.param_groups for weight in group["params"]]
-        # Gradients of these weights alone: a generator's loss runs through the critic, too.
-        for weight, gradient in zip(weights, torch.autograd.grad(loss, weights, allow_unused=True)):
-            weight.grad = gradient
-        self.optimiser.step()
-        self.n_updates += 1
-        if self.n_updates % 1000 == 0:
-            for group in self.optimiser.param_groups:
-                group["lr"] *= self.lr_decay
-        if self.averaging:
-            # The average of a start is an average of few: the share of the newest weights falls from 1.
-            share = max(1 - self.averaging, 1 / self.n_updates)
-            with torch.no_grad():
-                for average, weight in zip(self.averaged.parameters(), self.network.parameters()):
-                    average.lerp_(weight, share)
-
-
-def _train(model, trainer, step, X, y, held_out, generator):
-    """Run `step` on mini-batches; leave in `trainer.averaged` the weights that score best on the held-out rows."""
-    network, history, losses, best, best_state = trainer.averaged, [], [], np.inf, None
-    for epoch in tqdm(range(1, model.n_epochs + 1), disable=not model.progress, unit="epoch"):
-        for rows in torch.randperm(len(X), generator=generator).split(model.batch_size):
-            loss = step(X[rows], y[rows])
-            if loss is not None:
-                losses.append(loss.item())
-        if held_out is None or (epoch % model.check_every and epoch < model.n_epochs):
-            continue
-        curve = model._curve(network, held_out[0], N_HELD_OUT_DRAWS)
-        score = curve.crps(held_out[1]).mean()
-        loss = np.mean(losses) if losses else np.nan
-        history.append((epoch, trainer.n_updates, loss, score, curve.std().mean()))
-        losses.clear()
-        if score < best:
-            best, best_state, n_worse = score, copy.deepcopy(network.state_dict()), 0
-        else:
-            n_worse += 1
-            if model.patience is not None and n_worse >= model.patience:
-                break
-    if best_state is not None:
-        network.load_state_dict(best_state)
-    return pd.DataFrame(history, columns=["epoch", "n_updates", "loss", "heldout_crps", "heldout_spread"])
+def _dropout(rate, generator):
+    """Return dropout that draws from a generator of its own, or None for a rate of 0."""
+    return (lambda h: h * (torch.rand(h.shape, generator=generator) >= rate) / (1 - rate)) if rate else None
 
 
 class _Generator:
@@ -216,14 +85,18 @@ class _Generator:
         rng = np.random.default_rng(self.random_state)
         generator = torch.Generator().manual_seed(int(rng.integers(2**63)))
         order, n_held_out = rng.permutation(len(X)), int(self.validation_share * len(X))
-        kept = order[n_held_out:]
+        held_out, kept = order[:n_held_out], order[n_held_out:]
         self.location_, self.scale_ = y[kept].mean(), y[kept].std() or 1.0
         X = self._tensor(X)
-        standardised = torch.as_tensor((y - self.location_) / self.scale_, dtype=torch.float32)
-        held_out = (X[order[:n_held_out]], y[order[:n_held_out]]) if n_held_out else None
-        with _one_thread():
-            trainer, step = self._start(X.shape[1], generator)
-            self.history_ = _train(self, trainer, step, X[kept], standardised[kept], held_out, generator)
+        X_kept, y_kept = X[kept], torch.as_tensor((y[kept] - self.location_) / self.scale_, dtype=torch.float32)
+
+        def score(network):
+            curve = self._curve(network, X[held_out], N_HELD_OUT_DRAWS)
+            return curve.crps(y[held_out]).mean(), curve.std().mean()
+
+        with one_thread():
+            trainer, step = self._start(X_kept, y_kept, generator)
+            self.history_ = train(trainer, step, score if n_held_out else None, len(kept), self, generator)
         self.network_, self.n_updates_ = trainer.averaged.requires_grad_(False), trainer.n_updates
         return self
 
@@ -282,7 +155,7 @@ class _Generator:
     def _draws(self, network, X, n_draws, noise):
         result = np.empty((len(X), n_draws))
         n_rows = max(1, BLOCK // n_draws)
-        with _one_thread(), torch.inference_mode():
+        with one_thread(), torch.inference_mode():
             for i in range(0, len(X), n_rows):
                 rows = slice(i, min(i + n_rows, len(X)))
                 context = network.context(X[rows])
@@ -382,9 +255,9 @@ class ConditionalWGAN(_Generator, RegressorMixin, BaseEstimator):
     """
 
     def __init__(
-        self, hidden=(64, 64), film=True, noise_dim=4, n_epochs=600, batch_size=256, critic_steps=5, learning_rate=1e-3,
-        betas=(0.5, 0.9), penalty="one-sided", penalty_factor=5.0, weight_decay=0.0, dropout=0.0, averaging=0.98,
-        validation_share=0.1, check_every=10, patience=None, n_draws=1000, encoder=None, progress=False, random_state=0,
+        self, hidden=(64, 64), film=True, noise_dim=4, n_epochs=150, batch_size=256, critic_steps=3, learning_rate=2e-3,
+        betas=(0.5, 0.9), penalty="one-sided", penalty_factor=1.0, weight_decay=2.0, dropout=0.0, averaging=0.98,
+        validation_share=0.1, check_every=5, patience=8, n_draws=1000, encoder=None, progress=False, random_state=0,
     ):  # fmt: skip
         self.hidden, self.film, self.noise_dim = hidden, film, noise_dim
         self.n_epochs, self.batch_size, self.critic_steps = n_epochs, batch_size, critic_steps
@@ -407,28 +280,29 @@ class ConditionalWGAN(_Generator, RegressorMixin, BaseEstimator):
         if self.penalty not in ("one-sided", "two-sided"):
             raise ValueError(f"penalty must be 'one-sided' or 'two-sided', got {self.penalty!r}")
 
-    def _start(self, n_covariates, generator):
-        network = _Network(n_covariates, self.noise_dim, self.hidden, self.film, generator)
-        critic = _Network(n_covariates, 1, self.hidden, self.film, generator)
+    def _start(self, X, y, generator):
+        network = Network(X.shape[1], self.noise_dim, self.hidden, self.film, generator)
+        critic = Network(X.shape[1], 1, self.hidden, self.film, generator)
         options = {"learning_rate": self.learning_rate, "betas": self.betas, "weight_decay": self.weight_decay}
-        trainer, critic_trainer = _Trainer(network, averaging=self.averaging, **options), _Trainer(critic, **options)
-        drop = _Dropout(self.dropout, generator) if self.dropout else None
+        trainer = Trainer(network, [network.covariates.weight], averaging=self.averaging, **options)
+        critic_trainer = Trainer(critic, [critic.covariates.weight], **options)
+        drop = _dropout(self.dropout, generator)
         batches = count(1)
 
         def generate(X):
             noise = torch.randn(len(X), 1, self.noise_dim, generator=generator)
             return network(network.context(X), noise, drop=drop)
 
-        def step(X, y):
-            y, context = y[:, None], critic.context(X)
+        def step(rows):
+            context = critic.context(X[rows])
             if next(batches) % (self.critic_steps + 1) == 0:
-                trainer.update(-critic(context, generate(X)[..., None]).mean())
+                trainer.update(-critic(context, generate(X[rows])[..., None]).mean())
                 return None
             with torch.no_grad():
-                fake = generate(X)
-            real_score, fake_score = critic(context, torch.stack([y, fake], dim=1)).mean(dim=0)
-            share = torch.rand(y.shape, generator=generator)
-            excess = critic.slope(context, (share * y + (1 - share) * fake)[..., None]).abs() - 1
+                real, fake = y[rows, None], generate(X[rows])
+            real_score, fake_score = critic(context, torch.stack([real, fake], dim=1)).mean(dim=0)
+            share = torch.rand(real.shape, generator=generator)
+            excess = critic.slope(context, (share * real + (1 - share) * fake)[..., None]).abs() - 1
             penalty = torch.relu(excess) if self.penalty == "one-sided" else excess**2
             critic_trainer.update(fake_score - real_score + self.penalty_factor * penalty.mean())
             return real_score - fake_score
@@ -446,20 +320,18 @@ class _Path(_Generator):
         if self.loss not in ("l1", "l2"):
             raise ValueError(f"loss must be 'l1' or 'l2', got {self.loss!r}")
 
-    def _start(self, n_covariates, generator):
-        network = _Network(n_covariates, 1, self.hidden, self.film, generator)
-        trainer = _Trainer(
-            network, self.learning_rate, weight_decay=self.weight_decay, lr_decay=self.lr_decay,
-            averaging=self.averaging,
-        )  # fmt: skip
-        drop = _Dropout(self.dropout, generator) if self.dropout else None
+    def _start(self, X, y, generator):
+        network = Network(X.shape[1], 1, self.hidden, self.film, generator)
+        options = {"weight_decay": self.weight_decay, "lr_decay": self.lr_decay, "averaging": self.averaging}
+        trainer = Trainer(network, [network.covariates.weight], self.learning_rate, **options)
+        drop = _dropout(self.dropout, generator)
         distance = F.l1_loss if self.loss == "l1" else F.mse_loss
 
-        def step(X, y):
-            shape = (len(X), self.n_times, 1)
+        def step(rows):
+            shape = (len(rows), self.n_times, 1)
             noise, time = torch.randn(shape, generator=generator), torch.rand(shape, generator=generator)
-            point, time, target = self._path(y[:, None, None], noise, time)
-            loss = distance(network(network.context(X), point, time, drop), target[..., 0])
+            point, time, target = self._path(y[rows, None, None], noise, time)
+            loss = distance(network(network.context(X[rows]), point, time, drop), target[..., 0])
             trainer.update(loss)
             return loss
 
@@ -519,8 +391,8 @@ class RectifiedFlow(_Path, RegressorMixin, BaseEstimator):
 
     def __init__(
         self, hidden=(64, 64), film=True, n_epochs=100, batch_size=256, n_times=4, n_steps=10, solver="heun", loss="l2",
-        learning_rate=1e-3, lr_decay=1.0, weight_decay=0.0, dropout=0.0, averaging=0.99, validation_share=0.1,
-        check_every=4, patience=5, n_draws=200, encoder=None, progress=False, random_state=0,
+        learning_rate=3e-3, lr_decay=1.0, weight_decay=3.0, dropout=0.0, averaging=0.99, validation_share=0.1,
+        check_every=4, patience=3, n_draws=200, encoder=None, progress=False, random_state=0,
     ):  # fmt: skip
         self.hidden, self.film, self.n_epochs, self.batch_size = hidden, film, n_epochs, batch_size
         self.n_times, self.n_steps, self.solver, self.loss = n_times, n_steps, solver, loss
@@ -599,8 +471,8 @@ class ConditionalDiffusion(_Path, RegressorMixin, BaseEstimator):
 
     def __init__(
         self, hidden=(64, 64), film=True, n_epochs=100, batch_size=256, n_times=4, n_steps=20, eta=0.0, loss="l2",
-        target="velocity", learning_rate=1e-3, lr_decay=1.0, weight_decay=0.0, dropout=0.0, averaging=0.99,
-        validation_share=0.1, check_every=4, patience=5, n_draws=200, encoder=None, progress=False, random_state=0,
+        target="velocity", learning_rate=3e-3, lr_decay=1.0, weight_decay=3.0, dropout=0.0, averaging=0.99,
+        validation_share=0.1, check_every=4, patience=3, n_draws=200, encoder=None, progress=False, random_state=0,
     ):  # fmt: skip
         self.hidden, self.film, self.n_epochs, self.batch_size = hidden, film, n_epochs, batch_size
         self.n_times, self.n_steps, self.eta, self.loss, self.target = n_times, n_steps, eta, loss, target

@@ -18,8 +18,8 @@ from qrgmm.generators import (
     ConditionalDiffusion,
     ConditionalWGAN,
     RectifiedFlow,
-    _Network,
 )
+from qrgmm.training import Network
 
 RNG = np.random.default_rng(0)
 X = RNG.uniform(1, 2, size=(300, 2))
@@ -56,7 +56,7 @@ def test_scikit_learn_accepts_the_model(model, check):
 
 @pytest.mark.parametrize("film", [True, False])
 def test_the_slope_that_is_carried_along_is_the_derivative(film):
-    network = _Network(3, 1, (8, 8), film, torch.Generator().manual_seed(0))
+    network = Network(3, 1, (8, 8), film, torch.Generator().manual_seed(0))
     context, y = network.context(torch.randn(5, 3)), torch.randn(5, 4, 1, requires_grad=True)
     (by_autograd,) = torch.autograd.grad(network(context, y).sum(), y)
     torch.testing.assert_close(network.slope(context, y), by_autograd[..., 0])
@@ -108,9 +108,9 @@ def test_noise_enters_from_almost_none_to_almost_all():
 @pytest.mark.parametrize(
     ("model", "tolerance"),
     [
-        (ConditionalWGAN(n_epochs=150, hidden=(32, 32)), 0.3),
-        (RectifiedFlow(n_epochs=100, hidden=(32, 32)), 0.2),
-        (ConditionalDiffusion(n_epochs=100, hidden=(32, 32)), 0.2),
+        (ConditionalWGAN(n_epochs=100, hidden=(32, 32)), 0.3),
+        (RectifiedFlow(n_epochs=60, hidden=(32, 32)), 0.2),
+        (ConditionalDiffusion(n_epochs=60, hidden=(32, 32)), 0.2),
     ],
     ids=lambda part: type(part).__name__,
 )

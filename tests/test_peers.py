@@ -1,0 +1,92 @@
+"""The adapters of other libraries: they learn what their libraries learn, and behave as the other models do."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
+
+from qrgmm.peers import BoostedQuantiles, Engression, QuantileForest, SplineFlow
+
+RNG = np.random.default_rng(0)
+STORES = np.array([0.0, 20.0, 40.0])
+CODES = RNG.integers(3, size=1500)
+FRAME = pd.DataFrame({"store": np.array(["a", "b", "c"])[CODES], "price": RNG.uniform(size=1500)})
+SALES = 50 + STORES[CODES] + 10 * FRAME["price"].to_numpy() + 2 * RNG.normal(size=1500)
+ROWS = pd.DataFrame({"store": ["a", "c"], "price": 0.5})
+
+MODELS = [
+    Engression(hidden_dim=50, noise_dim=5, num_epochs=25, batch_size=64, lr=3e-3, n_draws=400),
+    QuantileForest(levels=20, n_estimators=50),
+    BoostedQuantiles(levels=(0.05, 0.25, 0.5, 0.75, 0.95), n_rounds=60),
+    SplineFlow(levels=20, n_epochs=30),
+]
+QUICK = [
+    Engression(num_epochs=1, n_draws=5),
+    QuantileForest(levels=5, n_estimators=3),
+    BoostedQuantiles(levels=(0.25, 0.75), n_rounds=2),
+    SplineFlow(levels=5, n_epochs=1),
+]
+
+
+def each(models):
+    return pytest.mark.parametrize("model", models, ids=lambda model: type(model).__name__)
+
+
+@each(MODELS)
+def test_a_normal_law_is_learned(model):
+    curve = clone(model).fit(FRAME, SALES).predict_curve(ROWS)
+    # The truth is N(55, 2) and N(95, 2): one standard deviation, where the law that ignores x is off by ten.
+    np.testing.assert_allclose(curve.ppf(0.5)[:, 0], [55.0, 95.0], atol=2.0)
+    spread = np.diff(curve.ppf([0.25, 0.75]))[:, 0]
+    assert (spread > 1.3).all() and (spread < 5.4).all()  # 2.7
+
+
+@each(QUICK)
+def test_predictions_come_from_one_curve_with_one_law_per_row(model):
+    model = clone(model).fit(FRAME, SALES)
+    curve = model.predict_curve(FRAME[:7])
+    assert len(curve) == 7
+    np.testing.assert_array_equal(model.predict(FRAME[:7]), curve.mean())
+    np.testing.assert_array_equal(model.predict_quantiles(FRAME[:7], [0.3, 0.8]), curve.ppf([0.3, 0.8]))
+    np.testing.assert_array_equal(model.sample(FRAME[:7], 4, rng=1), curve.sample(4, rng=1))
+
+
+@each(QUICK)
+def test_fits_are_seeded_and_touch_no_global_state(model):
+    before = torch.get_rng_state(), np.random.get_state()[1].copy(), torch.get_num_threads()  # noqa: NPY002
+    first, second = (clone(model).fit(FRAME, SALES).predict_curve(FRAME[:5]).values for _ in range(2))
+    np.testing.assert_array_equal(first, second)
+    torch.testing.assert_close(torch.get_rng_state(), before[0])
+    assert (np.random.get_state()[1] == before[1]).all() and torch.get_num_threads() == before[2]  # noqa: NPY002
+
+
+def test_a_forest_does_not_learn_the_noise_of_rare_categories():
+    # Every category has two rows and no effect. Encoded by their own sales, categories would explain most of them.
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame({"store": np.repeat(np.arange(300).astype(str), 2), "price": rng.uniform(size=600)})
+    noise = rng.normal(size=600)
+    predicted = QuantileForest(levels=10, n_estimators=30, min_samples_leaf=20).fit(frame, noise).predict(frame)
+    assert np.corrcoef(predicted[::2], noise[1::2])[0, 1] < 0.3
+
+
+def test_the_inverse_of_the_spline_is_its_quantile_function():
+    model = SplineFlow(levels=10, n_epochs=2).fit(FRAME, SALES)
+    values = torch.as_tensor((model.predict_curve(ROWS).values - model.location_) / model.scale_).float()
+    with torch.inference_mode():
+        scores = model.flow_(model._design(ROWS)).transform(values.T[..., None])[..., 0].T
+    levels = torch.distributions.Normal(0, 1).cdf(scores)
+    np.testing.assert_allclose(levels, np.tile(model.levels_, (2, 1)), atol=1e-4)
+
+
+@each(QUICK)
+def test_bad_input_is_refused(model):
+    with pytest.raises(NotFittedError):
+        clone(model).predict(FRAME)
+    with pytest.raises(ValueError, match="X must be a pandas data frame"):
+        clone(model).fit(np.ones((5, 2)), np.ones(5))
+    with pytest.raises(ValueError, match=r"y must be finite, with shape \(1500,\)"):
+        clone(model).fit(FRAME, np.full(1500, np.nan))
+    with pytest.raises(ValueError, match="never seen"):
+        clone(model).fit(FRAME, SALES).predict(FRAME.assign(store="z"))
