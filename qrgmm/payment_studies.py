@@ -123,7 +123,7 @@ def payment_forecast(rng, snapshot, window, models, splits):
 
 
 def load_reports(snapshot, window=None, fill_structural=True):
-    """Return the reports of a study.
+    """Return the reports of a study: those with an end date, without which a split in time cannot place them.
 
     Parameters
     ----------
@@ -143,7 +143,8 @@ def load_reports(snapshot, window=None, fill_structural=True):
     """
     if isinstance(snapshot, int):
         return clean_payment_practices(simulate_payment_practices(snapshot, rng=0), fill_structural)
-    return load_payment_practices(snapshot=snapshot, window=window, fill_structural=fill_structural)
+    reports = load_payment_practices(snapshot=snapshot, window=window, fill_structural=fill_structural)
+    return reports.dropna(subset="End date").reset_index(drop=True)
 
 
 def _split(reports, by, rng):
