@@ -19,7 +19,6 @@ from qrgmm.generators import (
     ConditionalWGAN,
     RectifiedFlow,
 )
-from qrgmm.training import Network
 
 RNG = np.random.default_rng(0)
 X = RNG.uniform(1, 2, size=(300, 2))
@@ -52,14 +51,6 @@ SKIPPED = {"check_regressors_train"}
 )
 def test_scikit_learn_accepts_the_model(model, check):
     check(model)
-
-
-@pytest.mark.parametrize("film", [True, False])
-def test_the_slope_that_is_carried_along_is_the_derivative(film):
-    network = Network(3, 1, (8, 8), film, torch.Generator().manual_seed(0))
-    context, y = network.context(torch.randn(5, 3)), torch.randn(5, 4, 1, requires_grad=True)
-    (by_autograd,) = torch.autograd.grad(network(context, y).sum(), y)
-    torch.testing.assert_close(network.slope(context, y), by_autograd[..., 0])
 
 
 @pytest.mark.parametrize("solver", ["heun", "euler"])
@@ -204,13 +195,6 @@ def test_mini_batches_are_shared_between_critic_and_generator():
     model = ConditionalWGAN(hidden=(4,), n_epochs=10, batch_size=100, critic_steps=4, validation_share=0.0).fit(X, Y)
     assert model.n_generator_updates_ == 6
     assert RectifiedFlow(hidden=(4,), n_epochs=2, batch_size=100, validation_share=0.0).fit(X, Y).n_updates_ == 6
-
-
-def test_a_running_average_of_weights_is_smoother_than_the_weights():
-    plain, averaged = (
-        RectifiedFlow(n_epochs=4, hidden=(8,), learning_rate=0.1, averaging=share).fit(X, Y) for share in (0.0, 0.9)
-    )
-    assert averaged.predict(X).std() != plain.predict(X).std()
 
 
 @pytest.mark.parametrize(
