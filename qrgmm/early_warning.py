@@ -60,7 +60,7 @@ def monthly_default_probability(core, firm, logistics, industry, dishonest=False
     Examples
     --------
     >>> monthly_default_probability(0.0, 0.0, 0.0, np.array([0.2, 0.9])).round(4)
-    array([0.0026, 0.0196])
+    array([0.001 , 0.0075])
     """
     hazard = np.exp(-9 + 2 * core + 3 * industry) + np.exp(-8 + 1.7 * firm + 3 * industry)
     hazard = hazard + np.exp(-9 + logistics + 2 * industry) + FRAUD_HAZARD * np.asarray(dishonest)
@@ -367,7 +367,7 @@ class SupplyChainFinance(mesa.Model):
         self._log = []
 
     def step(self):
-        """One month: the world moves, the bank lends, agents read it, the controller adapts, loans are scored and end."""
+        """One month: the world moves, the bank lends, agents read, the controller adapts, loans are scored and end."""
         self._own = MEMORY * self._own + np.sqrt(1 - MEMORY**2) * self.rng.standard_normal()
         self._shock *= 0.85
         if self.rng.random() < 1 / 36:

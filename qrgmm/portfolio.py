@@ -337,8 +337,8 @@ def largest_portfolio(
 
     lowest = cvar(least)
     if not lowest <= budget < np.inf:
-        message = "the least loans already reach it" if lowest > budget else "it must be finite"
-        raise ValueError(f"max_conditional_value_at_risk must be at least {lowest:.6g}: {message}, got {budget:.6g}")
+        reached = f"{lowest:.6g}, which the least loans already reach"
+        raise ValueError(f"max_conditional_value_at_risk must be finite and at least {reached}, got {budget:.6g}")
     # To begin with, the scenarios in which all together earn least.
     weights = tail_weights(-revenue.sum(axis=0), level)
     best, mean, bound = least, least, np.inf
