@@ -304,7 +304,7 @@ def fit_copula(values, family="gaussian", n_factors=None):
         of freedom, Clayton's theta and the pairs of a vine by maximum likelihood.
     n_factors : int, optional
         Gaussian and t copulas: this many common factors, by maximum likelihood from the normal scores, instead of a
-        correlation matrix.
+        correlation matrix; for more than a hundred or so columns, whose pairs are too many for Kendall's tau.
 
     Returns
     -------
