@@ -171,9 +171,9 @@ def time_size(name, time_in_turn):
     coefs, rows, left_out = {}, {}, {}
 
     def ours():
-        coefs["ours"] = fit_quantile_grid(design, y, levels).coef
+        coefs["ours"] = fit_quantile_grid(design, y, levels, n_threads=N_CORES).coef
 
-    gap = fit_quantile_grid(design, y, levels).gap.max()  # also warms up
+    gap = fit_quantile_grid(design, y, levels, n_threads=N_CORES).gap.max()  # also warms up
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     chosen, groups = {"ours": np.arange(m - 1)}, {}
     for peer, n_levels, n_rounds in PLAN[name]:

@@ -274,7 +274,8 @@ def bootstrap_curves(model, X, y, x_new, n_boot, rng=None):
 
     Notes
     -----
-    Efron's pairs bootstrap; chapter 5.
+    Efron's pairs bootstrap; chapter 5. Refits start cold: a level's neighbour on the grid, which the solver starts it
+    from, is on the whole as good a start as the same level of another refit.
 
     Examples
     --------

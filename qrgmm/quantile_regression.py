@@ -72,7 +72,7 @@ def fit_quantile_grid(X, y, levels, weights=None, n_threads=None):
     weights : array of shape (n_rows,), optional
         Positive; the loss of a row counts so many times.
     n_threads : int, optional
-        By default one per core.
+        By default one per core, or as many as the environment variable OMP_NUM_THREADS allows. Fits are the same.
 
     Returns
     -------
@@ -113,7 +113,7 @@ def fit_quantile_grid(X, y, levels, weights=None, n_threads=None):
     if np.abs(rest).max() <= 1e-12 * np.abs(y).max():  # one plane through all rows is every quantile of them
         coef[:, columns] = solve_triangular(root, shift)
         return QuantileGridFit(levels, coef, np.zeros(len(levels)), np.zeros(len(levels), dtype=int))
-    n_threads = n_threads or os.cpu_count()
+    n_threads = n_threads or _default_threads()
     many_rows = not sp.issparse(X) and len(y) >= MIN_ROWS
     many_rows = many_rows and np.count_nonzero(design) / len(columns) >= MIN_ROWS_PER_COLUMN * len(columns)
     fit = fit_by_screening if many_rows else fit_by_simplex
@@ -268,6 +268,12 @@ def _least_squares(X, y):
     coef = np.linalg.solve(gram, X.T @ y)
     coef = coef + np.linalg.solve(gram, X.T @ (y - X @ coef))
     return coef, y - X @ coef
+
+
+def _default_threads():
+    """One per core, unless they are shared out: joblib and Dask set this variable for their worker processes."""
+    allowed = os.environ.get("OMP_NUM_THREADS", "")
+    return int(allowed) if allowed.isdecimal() and int(allowed) else os.cpu_count()
 
 
 def _scale_columns(X, factors):

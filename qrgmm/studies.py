@@ -213,7 +213,8 @@ def bootstrap(rng, n_rows, m, n_boot, n_loans, level=0.9, max_default_probabilit
     Returns
     -------
     list of tuple
-        Rows, see the top of this file: 1 if the interval holds the truth and 0 if not, and the interval's width.
+        Rows, see the top of this file: 1 if the interval holds the truth and 0 if not, and the interval's width; of
+        QRGMM with clamped ends and, from the same refits, with exponential tails.
     """
     problem = PROBLEMS["test_problem_1"]
     x = np.atleast_2d(problem.conditional_point)
@@ -221,25 +222,28 @@ def bootstrap(rng, n_rows, m, n_boot, n_loans, level=0.9, max_default_probabilit
     y, basis = problem.draw(X, rng), problem.basis(X)
     taus = np.arange(1, n_loans + 1) / (n_loans + 1)
     loans = problem.ppf(x, taus)[0]
-    limit = {"max_default_probability": max_default_probability}
     model = QRGMM(levels=m).fit(basis, y)
     refits = bootstrap_curves(model, basis, y, problem.basis(x), n_boot, rng)
+    fitted_curve = model.predict_curve(problem.basis(x))
     true_curve = QuantileCurve.from_draws(problem.ppf(x, (np.arange(100_000) + 0.5) / 100_000))
     rows = []
-    for name, risk in (("pd", default_probability), ("el", expected_loss)):
-        truth, fitted = risk(true_curve, loans)[0], risk(model.predict_curve(problem.basis(x)), loans)[0]
-        sample = np.concatenate([risk(curve, loans) for curve in refits])
-        low, high = _percentiles(sample, level)
-        for tau, inside, width in zip(taus, (low <= truth) & (truth <= high), high - low):
-            rows += _rows("qrgmm", "pointwise", {f"covers_{name}": float(inside), f"width_{name}": width}, tau)
-        # One band for all loans: the quantile of the largest deviation, in standard errors.
-        error = sample.std(axis=0, ddof=1)
-        reach = np.quantile(np.max(np.abs(sample - fitted) / error, axis=1), level)
-        inside = (np.abs(truth - fitted) <= reach * error).all()
-        rows += _rows("qrgmm", "simultaneous", {f"covers_{name}": float(inside)})
-    truth = problem.ppf(x, max_default_probability)[0, 0]
-    low, high = _percentiles(np.array([largest_loan(curve, **limit)[0] for curve in refits]), level)
-    rows += _rows("qrgmm", "largest loan", {"covers": float(low <= truth <= high), "width": high - low})
+    for label, tails in {"qrgmm": "clamp", "qrgmm_tails": "exponential"}.items():
+        fitted, *curves = (QuantileCurve(c.levels, c.values, tails=tails) for c in (fitted_curve, *refits))
+        for name, risk in (("pd", default_probability), ("el", expected_loss)):
+            truth, estimate = risk(true_curve, loans)[0], risk(fitted, loans)[0]
+            sample = np.concatenate([risk(curve, loans) for curve in curves])
+            low, high = _percentiles(sample, level)
+            for tau, inside, width in zip(taus, (low <= truth) & (truth <= high), high - low):
+                rows += _rows(label, "pointwise", {f"covers_{name}": float(inside), f"width_{name}": width}, tau)
+            # One band for all loans: the quantile of the largest deviation, in standard errors.
+            error = sample.std(axis=0, ddof=1)
+            reach = np.quantile(np.max(np.abs(sample - estimate) / error, axis=1), level)
+            inside = (np.abs(truth - estimate) <= reach * error).all()
+            rows += _rows(label, "simultaneous", {f"covers_{name}": float(inside)})
+        truth = problem.ppf(x, max_default_probability)[0, 0]
+        sizes = [largest_loan(curve, max_default_probability=max_default_probability)[0] for curve in curves]
+        low, high = _percentiles(np.array(sizes), level)
+        rows += _rows(label, "largest loan", {"covers": float(low <= truth <= high), "width": high - low})
     return rows
 
 

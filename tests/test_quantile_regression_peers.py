@@ -1,6 +1,7 @@
 """Both paths of the solver against R's quantreg (fixtures/quantreg.json), against each other, and under stress."""
 
 import json
+import os
 import re
 import tracemalloc
 from pathlib import Path
@@ -140,6 +141,15 @@ def test_one_thread_finds_what_two_find(path, force):
     levels = np.arange(1, 60) / 60
     losses = [total_losses(X, y, levels, fit_quantile_grid(X, y, levels, n_threads=k).coef) for k in (1, 2)]
     np.testing.assert_allclose(*losses, rtol=1e-9)
+
+
+@pytest.mark.parametrize(("allowed", "expected"), [("3", 3), ("", os.cpu_count()), ("auto", os.cpu_count())])
+def test_threads_are_as_many_as_the_environment_allows(allowed, expected, monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", allowed)
+    chosen, pool = [], solver.ThreadPoolExecutor
+    monkeypatch.setattr(solver, "ThreadPoolExecutor", lambda n_threads: chosen.append(n_threads) or pool(n_threads))
+    fit_quantile_grid(np.ones((5, 1)), np.arange(5.0), [0.5])
+    assert chosen == [expected]
 
 
 def test_two_thousand_levels_and_extreme_ones_are_optimal(force):
