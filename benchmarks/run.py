@@ -16,11 +16,13 @@ from importlib.metadata import version
 from pathlib import Path
 
 import exact_risk
+import portfolio
 import sampling
 import solvers
 
 RESULTS = Path(__file__).resolve().parents[1] / "data" / "results"
-BENCHMARKS = {"exact_risk": exact_risk, "sampling": sampling, "solvers": solvers}
+# The portfolio first: its peak of memory is that of the process.
+BENCHMARKS = {"portfolio": portfolio, "exact_risk": exact_risk, "sampling": sampling, "solvers": solvers}
 
 
 def time_in_turn(contestants, n_rounds):

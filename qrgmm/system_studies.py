@@ -318,6 +318,7 @@ SIZES = {
         },
     },
 }  # fmt: skip
+FEWER = {}
 # How the setting of size paper differs from the paper's.
 NOTES = {
     "early_warning": "not in the paper, which simulates scores and no defaults; the economy is ours",
