@@ -226,7 +226,7 @@ class ConditionalWGAN(_Generator, RegressorMixin, BaseEstimator):
     encoder : FieldEncoder, optional
         As in `QRGMM`. Columns of an array are standardised.
     progress : bool
-    random_state : int or numpy.random.Generator, optional
+    random_state : int, optional
         Of the initial weights, the held-out rows, the mini-batches and the noise of `predict_curve`.
 
     Attributes
