@@ -2,6 +2,7 @@ r"""What a user would reach for instead: four conditional models of well-kept li
 
 Engression, a quantile forest, boosted trees level by level and a spline flow become estimators with `predict_curve`,
 so that one study compares them all (chapter 9). The libraries do the work; they are imported when a model is fitted.
+Defaults are the settings with the best score on held-out rows, of six or more each, that the study uses.
 """
 
 from contextlib import contextmanager
@@ -21,8 +22,8 @@ from qrgmm.curve import QuantileCurve, quantile_levels
 from qrgmm.encoding import FieldEncoder
 from qrgmm.training import Trainer, one_thread, train
 
-# Levels at which a boosted model is fitted: every one costs a model.
-BOOSTED_LEVELS = (0.01, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99)
+# Levels at which a boosted model is fitted: every one costs a model, and 13 levels were no better than 7.
+BOOSTED_LEVELS = (0.02, 0.1, 0.25, 0.5, 0.75, 0.9, 0.98)
 
 
 @contextmanager
@@ -91,7 +92,7 @@ class Engression(_Peer):
     (3, 3)
     """
 
-    def __init__(self, hidden_dim=100, num_layer=2, noise_dim=100, num_epochs=40, batch_size=256, lr=1e-3,
+    def __init__(self, hidden_dim=64, num_layer=2, noise_dim=16, num_epochs=20, batch_size=256, lr=3e-3,
                  validation_share=0.1, n_draws=200, random_state=0):  # fmt: skip
         self.hidden_dim, self.num_layer, self.noise_dim = hidden_dim, num_layer, noise_dim
         self.num_epochs, self.batch_size, self.lr = num_epochs, batch_size, lr
@@ -148,7 +149,7 @@ class QuantileForest(_Peer):
     (3, 1)
     """
 
-    def __init__(self, levels=None, n_estimators=100, min_samples_leaf=5, max_samples_leaf=None, max_features=1.0,
+    def __init__(self, levels=None, n_estimators=100, min_samples_leaf=10, max_samples_leaf=None, max_features=0.5,
                  random_state=0):  # fmt: skip
         self.levels, self.n_estimators, self.min_samples_leaf = levels, n_estimators, min_samples_leaf
         self.max_samples_leaf, self.max_features, self.random_state = max_samples_leaf, max_features, random_state
@@ -187,7 +188,8 @@ class BoostedQuantiles(_Peer):
     n_rounds : int
         Trees per level.
     options : dict, optional
-        Parameters of LightGBM, such as num_leaves, learning_rate, min_data_in_leaf or cat_smooth.
+        Parameters of LightGBM, such as num_leaves, learning_rate or min_data_in_leaf. `feature_fraction` is 0.5 unless
+        given here.
     tails : {"clamp", "exponential"}
         As in `QuantileCurve`.
     random_state : int
@@ -204,7 +206,7 @@ class BoostedQuantiles(_Peer):
     (3, 1)
     """
 
-    def __init__(self, levels=BOOSTED_LEVELS, n_rounds=200, options=None, tails="exponential", random_state=0):
+    def __init__(self, levels=BOOSTED_LEVELS, n_rounds=400, options=None, tails="exponential", random_state=0):
         self.levels, self.n_rounds, self.options = levels, n_rounds, options
         self.tails, self.random_state = tails, random_state
 
@@ -213,8 +215,8 @@ class BoostedQuantiles(_Peer):
         import lightgbm
 
         y = _fit_frame(self, X, y)
-        fixed = {"objective": "quantile", "verbose": -1, "num_threads": 1, "seed": self.random_state}
-        fixed |= {"deterministic": True, "force_row_wise": True} | (self.options or {})
+        fixed = {"objective": "quantile", "feature_fraction": 0.5, "seed": self.random_state, "verbose": -1}
+        fixed |= {"num_threads": 1, "deterministic": True, "force_row_wise": True} | (self.options or {})
         data = lightgbm.Dataset(self._native(X), y, categorical_feature=self.encoder_.categorical_, params=fixed)
         self.models_ = [lightgbm.train(fixed | {"alpha": level}, data, self.n_rounds) for level in self.levels]
         return self
@@ -266,7 +268,7 @@ class SplineFlow(_Peer):
     (3, 1)
     """
 
-    def __init__(self, bins=8, hidden=(64, 64), n_epochs=40, batch_size=256, learning_rate=3e-3, weight_decay=1.0,
+    def __init__(self, bins=4, hidden=(64, 64), n_epochs=40, batch_size=256, learning_rate=3e-3, weight_decay=3.0,
                  averaging=0.99, validation_share=0.1, check_every=2, patience=5, levels=None, progress=False,
                  random_state=0):  # fmt: skip
         self.bins, self.hidden, self.n_epochs, self.batch_size = bins, hidden, n_epochs, batch_size
