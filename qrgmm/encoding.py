@@ -137,6 +137,54 @@ class FieldEncoder(TransformerMixin, BaseEstimator):
         indicators = [f"{name}={level}" for name, levels in self.categories_.items() for level in levels[1:]]
         return np.array(indicators + self.continuous_, dtype=object)
 
+    def to_dict(self):
+        """Return everything that the fitted encoder knows as numbers, strings and lists, for JSON."""
+        check_is_fitted(self)
+        return {
+            "categorical": list(self.categorical_),
+            "continuous": list(self.continuous_),
+            "unseen": self.unseen,
+            "categories": [np.asarray(levels).tolist() for levels in self.categories_.values()],
+            "frequencies": [frequency.tolist() for frequency in self._frequencies],
+            "mean": self._scaler.mean_.tolist() if self.continuous_ else [],
+            "scale": self._scaler.scale_.tolist() if self.continuous_ else [],
+        }
+
+    @classmethod
+    def from_dict(cls, state):
+        """Return the encoder that `to_dict` described, fitted.
+
+        Parameters
+        ----------
+        state : dict
+
+        Returns
+        -------
+        FieldEncoder
+
+        Examples
+        --------
+        >>> encoder = FieldEncoder().fit(pd.DataFrame({"store": ["a", "b"], "price": [1.0, 3.0]}))
+        >>> FieldEncoder.from_dict(encoder.to_dict()).transform(pd.DataFrame({"store": ["b"], "price": [5.0]}))
+        array([[1., 3.]])
+        """
+        encoder = cls(state["categorical"], state["continuous"], state["unseen"])
+        levels = [np.array(each, dtype=object) for each in state["categories"]]
+        encoder.categorical_, encoder.continuous_ = state["categorical"], state["continuous"]
+        encoder.feature_names_in_ = np.array([*encoder.categorical_, *encoder.continuous_], dtype=object)
+        encoder.n_features_in_ = len(encoder.feature_names_in_)
+        encoder._levels = encoder._scaler = None
+        encoder.categories_ = dict(zip(encoder.categorical_, levels, strict=True))
+        encoder._frequencies = [np.array(each) for each in state["frequencies"]]
+        if levels:
+            known = OrdinalEncoder(categories=levels, handle_unknown="use_encoded_value", unknown_value=-1)
+            encoder._levels = known.fit(np.array([[each[0] for each in levels]], dtype=object))
+        if encoder.continuous_:
+            mean, scale = np.array(state["mean"]), np.array(state["scale"])
+            encoder._scaler = StandardScaler().fit(mean[None])
+            encoder._scaler.scale_ = scale
+        return encoder
+
     def _fields(self, X):
         _require_frame(X)
         absent = [name for name in self.feature_names_in_ if name not in X.columns]

@@ -28,12 +28,13 @@ from joblib import Parallel, delayed, parallel_config
 from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
-from qrgmm import payment_studies, studies
+from qrgmm import payment_studies, studies, synthetic_studies, system_studies
 
-STUDIES = studies.STUDIES | payment_studies.STUDIES
-SIZES = studies.SIZES | payment_studies.SIZES
-NOTES = studies.NOTES | payment_studies.NOTES
-FEWER = studies.FEWER | payment_studies.FEWER
+_MODULES = (studies, synthetic_studies, payment_studies, system_studies)
+STUDIES, SIZES, NOTES, FEWER = (
+    {name: value for module in _MODULES for name, value in getattr(module, table, {}).items()}
+    for table in ("STUDIES", "SIZES", "NOTES", "FEWER")
+)
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "data" / "results"
 PAPER = ROOT / "data" / "paper"
