@@ -411,18 +411,18 @@ SIZES = {
     },
 }
 # Replications of size paper, where 100 would take hours on two cores.
-FEWER = {"levels": 40, "ranking": 25, "bank": 20}
+FEWER = {"levels": 40, "bank": 20}
 # How the setting of size paper differs from the paper's.
 NOTES = {
     "test_problem_1": "quantile regressions are exact; draws and test sets are our own",
     "test_problem_2": "quantile regressions are exact, theirs approximate (ADMM); draws and test sets are our own",
     "convergence": "quantile regressions are exact, theirs for test problem 2 approximate (ADMM)",
-    "levels": "every replication has a training set of its own, theirs is one training set; 40 replications",
+    "levels": "every replication has a training set of its own, theirs is one training set",
     "crossing": "100 replications, theirs 10",
     "cancer": "quantile regressions are exact, theirs approximate (ADMM); the truth also exactly, by recursion",
     "bootstrap": "not in the paper",
     "ranking": "the truth is exact, theirs simulated on a grid and interpolated; QRGMM chooses by the exact means of "
-    "its curves, theirs by 100,000 draws; TS uses their constant h; 25 replications, theirs 100",
+    "its curves, theirs by 100,000 draws; TS uses their constant h; the patients are our own",
     "bank": "a chain of linear quantile regressions on all monomials to degree 2, theirs of neural networks; joint "
-    "distances on the first 2,000 rows, theirs on all 10,000; 20 replications, theirs 100",
+    "distances on the first 2,000 rows, theirs on all 10,000",
 }
