@@ -1,7 +1,7 @@
 """The figures that chapters repeat: one colour and one label per model, everywhere.
 
-Every function draws into the axes it is given and returns them. Colours are those of Okabe and Ito, which readers with
-colour-blindness can tell apart; lines also differ in style where they lie close together.
+Every function draws into the axes it is given and returns them. Colours are those of Okabe and Ito, and of Tol for the
+peers, which readers with colour-blindness can tell apart; lines also differ in style where they lie close together.
 """
 
 import matplotlib.pyplot as plt
@@ -15,6 +15,12 @@ LABELS = {
     "qrgmm_deep": "QRGMM-D",
     "qrgmm_fm": "QRGMM-F",
     "cwgan": "CWGAN",
+    "diffusion": "diffusion",
+    "rectified_flow": "rectified flow",
+    "engression": "engression",
+    "quantile_forest": "quantile forest",
+    "lightgbm": "LightGBM",
+    "spline_flow": "spline flow",
 }
 COLORS = {
     "truth": "#000000",
@@ -24,6 +30,12 @@ COLORS = {
     "qrgmm_deep": "#CC79A7",
     "qrgmm_fm": "#009E73",
     "cwgan": "#E69F00",
+    "diffusion": "#56B4E9",
+    "rectified_flow": "#332288",
+    "engression": "#882255",
+    "quantile_forest": "#999933",
+    "lightgbm": "#44AA99",
+    "spline_flow": "#AA4499",
 }
 CYCLE = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000"]
 FLOWS = {"goods": "#009E73", "cash": "#D55E00", "data": "#0072B2", "control": "#CC79A7"}
