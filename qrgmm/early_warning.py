@@ -9,7 +9,8 @@ base of past loans, which grows. The paper simulates scores only; here firms als
 States of parties are in standard deviations and higher is worse; a step is a month.
 """
 
-import mesa
+import warnings
+
 import numpy as np
 import pandas as pd
 from scipy.special import betaincinv, ndtr
@@ -24,6 +25,11 @@ from qrgmm.warning_scores import (
     record_score,
     total_risk_score,
 )
+
+with warnings.catch_warnings():
+    # In a notebook Mesa asks for widgets that nothing here uses.
+    warnings.filterwarnings("ignore", "IProgress not found")
+    import mesa
 
 INDICATORS = ["v1", "v2", "v3", "w1", "w2", "w3", "q1", "q2"]
 TERM, CALM = 6, 0.2  # months of a loan; the industry in calm times
