@@ -16,13 +16,20 @@ from importlib.metadata import version
 from pathlib import Path
 
 import exact_risk
+import generation
 import portfolio
 import sampling
 import solvers
 
 RESULTS = Path(__file__).resolve().parents[1] / "data" / "results"
 # The portfolio first: its peak of memory is that of the process.
-BENCHMARKS = {"portfolio": portfolio, "exact_risk": exact_risk, "sampling": sampling, "solvers": solvers}
+BENCHMARKS = {
+    "portfolio": portfolio,
+    "exact_risk": exact_risk,
+    "sampling": sampling,
+    "generation": generation,
+    "solvers": solvers,
+}
 
 
 def time_in_turn(contestants, n_rounds):

@@ -18,6 +18,7 @@ def make_page(results=RESULTS):
     for title, name, describe in (
         ("Exact risk against Monte Carlo", "exact_risk", describe_seconds),
         ("Draws from one curve", "sampling", describe_seconds),
+        ("Draws from covariates, and training", "generation", describe_generation),
         ("A grid of quantile regressions", "solvers", describe_solvers),
     ):
         record = json.loads((results / f"benchmark_{name}.json").read_text())
@@ -30,6 +31,11 @@ def describe_seconds(record):
     rows = [(name.replace("_", " "), format_seconds(seconds)) for name, seconds in record["seconds"].items()]
     ratios = [(name.replace("_", " "), f"{ratio:,g}") for name, ratio in record["ratios"].items()]
     return make_table(["contestant", "time"], rows) + "\n" + make_table(["ratio", "times"], ratios)
+
+
+def describe_generation(record):
+    rows = [(name.replace("_", " "), f"{s:,.1f} s") for name, s in record["training_processor_seconds"].items()]
+    return describe_seconds(record) + "\n" + make_table(["trained", "processor time"], rows)
 
 
 def describe_solvers(record):
