@@ -7,15 +7,17 @@ and the law its calibration. What comes out is a `QuantileCurve` like that of ev
 
 import json
 from dataclasses import asdict, replace
+from numbers import Integral
 
 import numpy as np
 import pandas as pd
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from scipy.optimize import minimize_scalar
 from sklearn.base import BaseEstimator, RegressorMixin, clone
-from sklearn.utils.validation import check_array, check_consistent_length, check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted, check_X_y, validate_data
+from torch.nn.functional import pad
 
 from qrgmm.curve import QuantileCurve, check_options, quantile_levels
 from qrgmm.deepfm_network import FLEXIBLE, STIFF, Network, field_basis, predict_members, start_parameters, train
@@ -49,7 +51,7 @@ class DeepFMQRGMM(RegressorMixin, BaseEstimator):
     early_stopping : bool
         Give each network the weights of the epoch that was best on the rows it left out.
     linear_start : bool
-        Start from the linear median regression instead of from zero.
+        Start from the linear median regression instead of from zero; the location of a factorization machine only.
     encoder : FieldEncoder, optional
         Fitted with the model; by default ``FieldEncoder()``. The columns of an array are continuous fields.
     crossing, tails : str
@@ -140,7 +142,8 @@ class DeepFMQRGMM(RegressorMixin, BaseEstimator):
         Raises
         ------
         ValueError
-            If an option is unknown, shapes do not match, values are not finite, or there are fewer rows than members.
+            If options are unknown or do not go together, shapes do not match, values are not finite, or there are
+            fewer rows than members.
         """
         _fit_together([self], *([each] for each in self._prepare(X, y)))
         return self
@@ -148,9 +151,7 @@ class DeepFMQRGMM(RegressorMixin, BaseEstimator):
     def predict_curve(self, X):
         """Return the law of sales of every row, a QuantileCurve with n_rows rows."""
         check_is_fitted(self)
-        if isinstance(X, pd.DataFrame):
-            validate_data(self, X, reset=False, skip_check_array=True)
-        else:
+        if not isinstance(X, pd.DataFrame):  # the encoder finds the columns of a data frame by name
             X = validate_data(self, X, reset=False, dtype=float)
         codes, x = self._encode(_to_frame(X))
         values = np.zeros((len(codes), len(self.levels_)))
@@ -181,6 +182,11 @@ class DeepFMQRGMM(RegressorMixin, BaseEstimator):
         ----------
         path : path
             Such as ``model.safetensors``.
+
+        Raises
+        ------
+        ValueError
+            If levels of a categorical field are neither strings nor numbers.
         """
         check_is_fitted(self)
         tensors = {name: torch.tensor(getattr(self, name)) for name in FITTED_ARRAYS}
@@ -195,7 +201,7 @@ class DeepFMQRGMM(RegressorMixin, BaseEstimator):
             "names": list(getattr(self, "feature_names_in_", [])),
         }
         tensors = {name: value.contiguous().cpu() for name, value in tensors.items()}
-        save_file(tensors, path, metadata={"qrgmm": json.dumps(header)})
+        save_file(tensors, path, metadata={"qrgmm": json.dumps(header, default=np.generic.item)})
 
     @classmethod
     def load(cls, path, device="cpu"):
@@ -215,11 +221,12 @@ class DeepFMQRGMM(RegressorMixin, BaseEstimator):
         ValueError
             If the file holds something else.
         """
-        with safe_open(path, framework="pt", device=device) as file:
-            if "qrgmm" not in (file.metadata() or {}):
-                raise ValueError(f"{path} is not a saved DeepFMQRGMM: its header has no entry 'qrgmm'")
-            header = json.loads(file.metadata()["qrgmm"])
-            tensors = {name: file.get_tensor(name) for name in file.keys()}
+        try:
+            with safe_open(path, framework="pt", device=device) as file:
+                header = json.loads(file.metadata()["qrgmm"])
+                tensors = {name: file.get_tensor(name) for name in file.keys()}
+        except (SafetensorError, KeyError, TypeError) as error:  # a file without metadata has None
+            raise ValueError(f"path must be a saved DeepFMQRGMM with an entry 'qrgmm', got {path}: {error}") from error
         model = cls(**header["settings"] | {"device": device})
         for name in FITTED_ARRAYS:
             setattr(model, name, tensors.pop(name).cpu().numpy())
@@ -242,14 +249,18 @@ class DeepFMQRGMM(RegressorMixin, BaseEstimator):
             if getattr(self, name) not in known:
                 raise ValueError(f"{name} must be one of {known}, got {getattr(self, name)!r}")
         fewest = 2 if self._leaves_out() else 1
-        if not self.n_members >= fewest:
-            raise ValueError(f"n_members must be at least {fewest} with these options, got {self.n_members}")
+        if not (isinstance(self.n_members, Integral) and self.n_members >= fewest):
+            expected = f"a whole number of at least {fewest} with these options"
+            raise ValueError(f"n_members must be {expected}, got {self.n_members!r}")
+        if self.linear_start and (self.parts == "deep" or self.head != "location-scale"):
+            expected = "needs a factorization machine and the head 'location-scale'"
+            raise ValueError(f"linear_start {expected}, got parts={self.parts!r} and head={self.head!r}")
         if isinstance(X, pd.DataFrame):
             validate_data(self, X, skip_check_array=True)
-            y = check_array(y, ensure_2d=False, dtype=float, input_name="y")
-            check_consistent_length(X, y)
+            _, y = check_X_y(np.zeros((len(X), 1)), y, y_numeric=True, estimator=self)
         else:
             X, y = validate_data(self, X, y, y_numeric=True, dtype=float)
+        y = y.astype(float)
         if len(y) < max(2, self.n_members):
             raise ValueError(f"X needs at least {max(2, self.n_members)} rows, got n_samples = {len(y)}")
         frame = _to_frame(X)
@@ -374,6 +385,8 @@ def fit_replications(model, data):
     >>> len(fit_replications(DeepFMQRGMM(n_members=2, random_state=0), data))
     3
     """
+    if not data:
+        raise ValueError("data must hold at least one data set, got none")
     models = [clone(model) for _ in data]
     frames, codes, values, sales = zip(*(model._prepare(X, y) for model, (X, y) in zip(models, data, strict=True)))
     _fit_together(models, frames, codes, values, sales)
@@ -425,33 +438,35 @@ def _fit_together(models, frames, codes, values, sales):
 
 def _start(network, models, frames, sales, n_continuous, generators):
     """Parameters to start from: random, zero for what was never seen, linear where asked for."""
-    n_members, sizes = models[0].n_members, [_sizes(model.encoder_) for model in models]
-    marginal = np.repeat([np.quantile(y, models[0].levels_) for y in sales], n_members, axis=0)
-    n_codes = max(sum(each) for each in sizes)
-    parameters = start_parameters(network, n_codes, (len(sizes[0]), n_continuous), marginal, generators)
+    n_members, n_codes = models[0].n_members, [sum(_sizes(model.encoder_)) for model in models]
+    starts = []
     for i, model in enumerate(models):
-        members = slice(i * n_members, (i + 1) * n_members)
-        never_seen = np.cumsum(sizes[i], dtype=int) - 1
+        sizes = _sizes(model.encoder_)
+        marginal = np.tile(np.quantile(sales[i], model.levels_), (n_members, 1))
+        own = generators[i * n_members : (i + 1) * n_members]
+        parameters = start_parameters(network, n_codes[i], (len(sizes), n_continuous), marginal, own)
+        if model.linear_start and "first" in parameters:
+            _start_linear(network, parameters, model.encoder_, frames[i], sales[i])
         for name in {"embedding", "first"} & parameters.keys():
-            parameters[name][members, never_seen] = 0
-        if model.linear_start and "first" in parameters and network.head == "location-scale":
-            _start_linear(parameters, members, model.encoder_, frames[i], sales[i])
-    return {name: value.to(models[0].device) for name, value in parameters.items()}
+            parameters[name][:, np.cumsum(sizes, dtype=int) - 1] = 0
+            parameters[name] = pad(parameters[name], (0, 0, 0, max(n_codes) - n_codes[i]))  # data sets differ in codes
+        starts.append(parameters)
+    return {name: torch.cat([start[name] for start in starts]).to(models[0].device) for name in starts[0]}
 
 
-def _start_linear(parameters, members, encoder, frame, y):
+def _start_linear(network, parameters, encoder, frame, y):
     """Let the location start from the linear median regression."""
     design = np.column_stack([np.ones(len(y)), encoder.transform(frame)])
-    intercept, *coef = torch.tensor(fit_quantile_grid(design, y, [0.5]).coef[0], dtype=torch.float32).split(
-        [1, design.shape[1] - 1 - len(encoder.continuous_), len(encoder.continuous_)]
-    )
+    n_continuous = len(encoder.continuous_)
+    sizes = [1, design.shape[1] - 1 - n_continuous, n_continuous]
+    coef = torch.tensor(fit_quantile_grid(design, y, [0.5]).coef[0], dtype=torch.float32)
+    intercept, of_categories, slopes = coef.split(sizes)
     # The design has no column for the first level of a field, nor for what was never seen.
     ends = np.cumsum(_sizes(encoder), dtype=int)
-    others = np.setdiff1d(np.arange(ends[-1] if len(ends) else 0), [*(ends - _sizes(encoder)), *(ends - 1)])
-    parameters["bias"][members, 0, 0] = intercept
-    parameters["first"][members, others, 0] = coef[0]
-    slopes = parameters["first_curve"][members].unflatten(1, (len(encoder.continuous_), -1))
-    slopes[:, :, 0, 0] = coef[1]
+    others = np.setdiff1d(np.arange(sum(_sizes(encoder))), [*(ends - _sizes(encoder)), *(ends - 1)])
+    parameters["bias"][:, 0, 0] = intercept
+    parameters["first"][:, others, 0] = of_categories
+    parameters["first_curve"][:, :: 1 + network.n_knots, 0] = slopes
 
 
 def _sizes(encoder):

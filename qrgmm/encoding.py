@@ -1,6 +1,7 @@
 """Data frames to arrays: categorical fields, continuous fields, and what to do with levels never seen."""
 
 import warnings
+from numbers import Number
 
 import numpy as np
 import pandas as pd
@@ -138,13 +139,23 @@ class FieldEncoder(TransformerMixin, BaseEstimator):
         return np.array(indicators + self.continuous_, dtype=object)
 
     def to_dict(self):
-        """Return everything that the fitted encoder knows as numbers, strings and lists, for JSON."""
+        """Return everything that the fitted encoder knows as numbers, strings and lists, for JSON.
+
+        Raises
+        ------
+        ValueError
+            If levels of a field are neither strings nor numbers.
+        """
         check_is_fitted(self)
+        for name, levels in self.categories_.items():
+            if not isinstance(levels[0], str | Number | np.bool_):
+                kind = type(levels[0]).__name__
+                raise ValueError(f"levels of column {name!r} must be strings or numbers to be written, got {kind}")
         return {
             "categorical": list(self.categorical_),
             "continuous": list(self.continuous_),
             "unseen": self.unseen,
-            "categories": [np.asarray(levels).tolist() for levels in self.categories_.values()],
+            "categories": [list(map(_plain, levels)) for levels in self.categories_.values()],
             "frequencies": [frequency.tolist() for frequency in self._frequencies],
             "mean": self._scaler.mean_.tolist() if self.continuous_ else [],
             "scale": self._scaler.scale_.tolist() if self.continuous_ else [],
@@ -216,6 +227,11 @@ class FieldEncoder(TransformerMixin, BaseEstimator):
             if self.unseen == "raise":
                 raise ValueError(message + "; FieldEncoder(unseen='other') would accept them")
             warnings.warn(message + "; treated as 'other'", UserWarning, stacklevel=4)
+
+
+def _plain(level):
+    """Python's own number or string."""
+    return level.item() if isinstance(level, np.generic) else level
 
 
 def _require_frame(X):

@@ -79,7 +79,14 @@ class Truth:
 
 
 class Marginal:
-    """The law of all sales, whatever the covariates: what a model that ignores them knows."""
+    """The law of all sales, whatever the covariates: what a model that ignores them knows.
+
+    Examples
+    --------
+    >>> Marginal().fit(None, np.arange(16.0)).predict_curve([["a"], ["b"]]).values
+    array([[0., 8.],
+           [0., 8.]])
+    """
 
     def fit(self, X, y):
         """Keep every eighth of the sorted sales."""

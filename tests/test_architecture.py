@@ -43,7 +43,7 @@ def public_members(name):
     """(dotted name, object) of the public functions, classes and methods that a module defines."""
     module = importlib.import_module(f"qrgmm.{name}")
     for key, member in vars(module).items():
-        if key.startswith("_") or getattr(member, "__module__", None) != module.__name__:
+        if key.startswith("_") or not callable(member) or getattr(member, "__module__", None) != module.__name__:
             continue
         yield key, member
         if inspect.isclass(member):

@@ -1,5 +1,6 @@
 """Data frames to arrays: fields of every type, levels never seen, and refusals that name the column."""
 
+import json
 import warnings
 
 import numpy as np
@@ -182,3 +183,42 @@ def test_bad_frames_are_refused_by_transform(X, message):
 def test_bad_fits_are_refused(options, X, message):
     with pytest.raises(ValueError, match=message):
         FieldEncoder(**options).fit(X)
+
+
+@pytest.mark.parametrize("columns", [["store", "promoted", "price", "year"], ["store"], ["price", "year"]])
+def test_an_encoder_from_its_own_description_is_the_same_encoder(columns):
+    encoder = FieldEncoder(unseen="other").fit(FRAME[columns])
+    state = json.loads(json.dumps(encoder.to_dict()))
+    again = FieldEncoder.from_dict(state)
+    np.testing.assert_array_equal(again.transform(FRAME), encoder.transform(FRAME))
+    for ours, theirs in zip(again.transform_fields(FRAME), encoder.transform_fields(FRAME)):
+        np.testing.assert_array_equal(ours, theirs)
+    assert list(again.get_feature_names_out()) == list(encoder.get_feature_names_out())
+    assert again.to_dict() == state and again.n_features_in_ == len(columns)
+    assert clone(again).fit(FRAME).to_dict() == state
+
+
+def test_an_encoder_from_its_description_treats_unseen_levels_alike():
+    state = FieldEncoder(unseen="other").fit(FRAME).to_dict()
+    with pytest.warns(UserWarning, match="treated as 'other'"):
+        assert FieldEncoder.from_dict(state).transform(NEW)[1, :2].tolist() == [0.25, 0.25]
+    with pytest.raises(ValueError, match=r"column 'store' of X has levels never seen in fit: \['y', 'z'\]"):
+        FieldEncoder.from_dict(state | {"unseen": "raise"}).transform(NEW)
+
+
+@pytest.mark.parametrize("levels", [[3, 1, 2], [0.1, 1e300, -2.5], [True, False, True], ["ä", "", " "]])
+@pytest.mark.parametrize("dtype", [None, object])
+def test_levels_of_any_plain_kind_can_be_described(levels, dtype):
+    frame = pd.DataFrame({"kind": pd.Series(list(np.array(levels)), dtype=dtype)})
+    encoder = FieldEncoder(categorical=["kind"]).fit(frame)
+    again = FieldEncoder.from_dict(json.loads(json.dumps(encoder.to_dict())))
+    np.testing.assert_array_equal(again.transform(frame), encoder.transform(frame))
+
+
+def test_other_levels_cannot_be_described():
+    frame = FRAME.assign(day=pd.to_datetime("2020-01-01"))
+    message = "levels of column 'day' must be strings or numbers to be written, got Timestamp"
+    with pytest.raises(ValueError, match=message):
+        FieldEncoder().fit(frame).to_dict()
+    with pytest.raises(NotFittedError):
+        FieldEncoder().to_dict()

@@ -1,14 +1,29 @@
 """The simulators against closed forms, slow references written from the description, and the paper's numbers."""
 
 import heapq
+from itertools import combinations, product
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy import stats
 
 from qrgmm import simulators
 from qrgmm.queueing import LAST, OPEN, draw_arrivals, serve
-from qrgmm.simulators import LIFE_TABLE, BankQueue, CancerSimulator, TestProblem1, TestProblem2, monomials
+from qrgmm.simulators import (
+    CATEGORIES,
+    CONTINUOUS,
+    FM_VARIANTS,
+    LIFE_TABLE,
+    SELLERS,
+    BankQueue,
+    CancerSimulator,
+    FactorizationMachine,
+    FMLocationScale,
+    TestProblem1,
+    TestProblem2,
+    monomials,
+)
 
 PROBLEMS = [TestProblem1(), TestProblem2()]
 ALL = [*PROBLEMS, *map(CancerSimulator, simulators.TREATMENTS), BankQueue()]
@@ -278,3 +293,130 @@ def test_the_published_truth_of_the_bank_study_is_reproduced():
 def test_rates_and_patiences_must_be_positive():
     with pytest.raises(ValueError, match="X must have positive rates and patiences"):
         BankQueue().draw([0.0] * 10)
+
+
+MACHINES = {"base": (2, 0.5), "long vectors": (4, 0.7), "products alone": (3, 0.0), "main effects alone": (2, 1.0)}
+each_machine = pytest.mark.parametrize("machine", MACHINES.values(), ids=MACHINES)
+each_variant = pytest.mark.parametrize("variant", FM_VARIANTS)
+
+
+@each_machine
+def test_a_factorization_machine_is_the_double_sum_over_one_hot_fields(machine):
+    rng = np.random.default_rng(30)
+    z = FactorizationMachine(*machine, rng)
+    category, seller, x = rng.integers(0, 100, 5), rng.integers(0, 300, 5), rng.normal(size=(5, 10))
+    weights, vectors = np.concatenate(z.weights), np.concatenate(z.vectors)
+    for row, value in enumerate(z(category, seller, x)):
+        inputs = np.concatenate([np.eye(100)[category[row]], np.eye(300)[seller[row]], x[row]])
+        active = np.flatnonzero(inputs)
+        pairs = (vectors[i] @ vectors[j] * inputs[i] * inputs[j] for i, j in combinations(active, 2))
+        assert value == pytest.approx(z.scales[0] * weights @ inputs + z.scales[1] * sum(pairs), rel=1e-10)
+
+
+@each_machine
+def test_a_factorization_machine_has_mean_0_and_variance_1_exactly(machine):
+    # Moments to the fourth of independent signs, as 128 rows have them: the last three columns are products of others.
+    signs = np.array(list(product([-1.0, 1.0], repeat=7)))
+    a, b, c, d, e, f, g = signs.T
+    x = np.column_stack([signs, a * b * c * g, b * c * d * e, a * c * d * f])
+    subsets = (list(some) for k in (1, 2, 3, 4) for some in combinations(range(10), k))
+    assert all(x[:, some].prod(axis=1).sum() == 0 for some in subsets)
+    category, seller = np.divmod(np.arange(30_000), 300)
+    z = FactorizationMachine(*machine, np.random.default_rng(31))
+    moments = np.zeros(2)
+    for row in x:
+        values = z(category, seller, row[None])
+        moments += np.array([values.mean(), (values**2).mean()]) / len(x)
+    np.testing.assert_allclose(moments, [0, 1], atol=1e-10)
+
+
+@each_variant
+def test_location_and_scale_of_sales_are_as_described(variant):
+    simulator = FMLocationScale(variant)
+    X = simulator.draw_covariates(20_000, rng=32)
+    location, scale = simulator._location_and_scale(X)
+    rank, main_share, spread = FM_VARIANTS[variant]
+    assert simulator._location.vectors[0].shape == (100, rank)
+    # At most one row in a hundred is at the bound of 20, so that four standard errors are left.
+    assert (location >= 20).all() and (location == 20).mean() < 0.01 and (scale > 0).all()
+    assert abs(location.mean() - 100) < 4 * spread / np.sqrt(20_000) + 0.1
+    kurtosis = stats.kurtosis(location[:, 0], fisher=False)
+    if variant != "not_fm":  # there what is added is correlated with the factorization machine
+        assert abs(location.std() / spread - 1) < 4 * np.sqrt((kurtosis - 1) / 4 / 20_000) + 0.01
+    main = simulator._location.scales[0] ** 2 * 3
+    assert main == pytest.approx(main_share)
+    quantiles = simulator.ppf(X[:500], [0.0, 1e-6])
+    assert (quantiles > 0).all()
+    mean, variance, skewness = simulator.noise.stats("mvs")
+    np.testing.assert_allclose([mean, variance, skewness], [0, 1, 1], atol=1e-12)
+
+
+def test_the_variant_that_is_no_factorization_machine_adds_a_wave_and_a_bent_line():
+    base, other = FMLocationScale("base"), FMLocationScale("not_fm")
+    X = base.draw_covariates(500, rng=33)
+    z = (base._location_and_scale(X)[0][:, 0] - 100) / 25
+    phase = other._phase[CATEGORIES.get_indexer(X["category"])]
+    added = np.sin(2 * X["x01"] + phase) + X["x02"].abs() * np.sign(X["x03"])
+    expected = np.maximum(100 + 25 * (z + added) / np.sqrt(2.5), 20)
+    inside = z > -3.2  # where the base variant is not at its bound
+    np.testing.assert_allclose(other._location_and_scale(X)[0][inside, 0], expected[inside], rtol=1e-12)
+
+
+@each_variant
+def test_sales_follow_their_law_and_are_positive(variant):
+    simulator = FMLocationScale(variant)
+    X = simulator.draw_covariates(6_000, rng=34)
+    y = simulator.draw(X, rng=35)
+    assert (y > 0).all() and y.shape == (6_000,)
+    np.testing.assert_array_equal(y, simulator.draw(X, np.random.default_rng(35)))
+    assert stats.kstest(simulator.cdf(X, y[:, None])[:, 0], "uniform").pvalue > 0.01
+    levels = np.array([0.01, 0.3, 0.5, 0.99])
+    quantiles = simulator.ppf(X[:50], levels)
+    np.testing.assert_allclose(simulator.cdf(X[:50], quantiles), np.tile(levels, (50, 1)), rtol=1e-9)
+    point = X.iloc[[7] * 5000]
+    assert stats.kstest(simulator.draw(point, rng=36), lambda y: simulator.cdf(X.iloc[[7]], y)[0]).pvalue > 0.01
+
+
+def test_covariates_of_sellers_are_uniform_and_cover_all():
+    X = FMLocationScale().draw_covariates(30_000, rng=37)
+    assert list(X.columns) == ["category", "seller", *CONTINUOUS]
+    for name, known in (("category", CATEGORIES), ("seller", SELLERS)):
+        assert set(X[name]) == set(known) and stats.chisquare(X[name].value_counts()).pvalue > 0.01
+    x = X[CONTINUOUS].to_numpy()
+    assert np.abs(x).max() < np.sqrt(3) and np.abs(x).max() > 1.73
+    np.testing.assert_allclose(x.std(axis=0), 1, atol=4 * np.sqrt(0.8 / 4 / 30_000))
+    pd.testing.assert_frame_equal(X, FMLocationScale().draw_covariates(30_000, np.random.default_rng(37)))
+
+
+@pytest.mark.parametrize("index", [np.linspace(9, 0, 9), [0] * 9, list("abcdefghi"), range(50, 59)])
+def test_the_index_of_sellers_and_the_order_of_columns_change_nothing(index, monkeypatch):
+    monkeypatch.setattr(simulators, "BLOCK", 4)
+    simulator = FMLocationScale()
+    X = simulator.draw_covariates(9, rng=38)
+    other = X.set_axis(index, axis=0)[X.columns[::-1]].astype({"seller": "category"}).assign(note=1)
+    np.testing.assert_array_equal(simulator.draw(other, rng=39), simulator.draw(X, rng=39))
+
+
+ROWS = FMLocationScale().draw_covariates(4, rng=40)
+
+
+@pytest.mark.parametrize(
+    ("X", "message"),
+    [
+        (ROWS.assign(category="category_100"), "column 'category' of X must be from category_000 to category_099, got"),
+        (ROWS.assign(seller=["seller_001", "a", "b", "c"]), r"column 'seller' of X must be .* got \['a', 'b', 'c'\]"),
+        (ROWS.drop(columns=["x03", "seller"]), r"lacking \['seller', 'x03'\]"),
+        (ROWS.to_numpy(), "X must be a data frame with rows and the columns"),
+        (ROWS[:0], "X must be a data frame with rows"),
+        (ROWS.assign(x10=np.nan), "X must be finite"),
+    ],
+)
+def test_bad_sellers_are_refused(X, message):
+    for method in (FMLocationScale().draw, lambda X: FMLocationScale().ppf(X, 0.5)):
+        with pytest.raises(ValueError, match=message):
+            method(X)
+
+
+def test_unknown_variants_are_refused():
+    with pytest.raises(ValueError, match="variant must be one of .* got 'linear'"):
+        FMLocationScale("linear")
