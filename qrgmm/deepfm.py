@@ -230,7 +230,9 @@ class DeepFMQRGMM(RegressorMixin, BaseEstimator):
         model = cls(**header["settings"] | {"device": device})
         for name in FITTED_ARRAYS:
             setattr(model, name, tensors.pop(name).cpu().numpy())
-        model.networks_ = [Network(**each) for each in header["networks"]]
+        model.networks_ = [
+            Network(**each | {name: tuple(each[name]) for name in ("rank", "hidden")}) for each in header["networks"]
+        ]
         model.parameters_ = [{} for _ in model.networks_]
         for name, value in tensors.items():
             kind, _, name = name.partition(".")
