@@ -1,0 +1,161 @@
+"""The synthetic studies at sizes smaller than tiny: the truth scores best, and rows are complete and comparable."""
+
+import numpy as np
+import pytest
+
+from qrgmm import deepfm_network
+from qrgmm.deepfm import DeepFMQRGMM
+from qrgmm.generators import CWGAN_SETTINGS, ConditionalWGAN
+from qrgmm.metamodel import QRGMM
+from qrgmm.simulators import FM_VARIANTS, FMLocationScale
+from qrgmm.synthetic_studies import (
+    FEWER,
+    GENERATORS,
+    NOTES,
+    OPTIONS,
+    OWN,
+    PEERS,
+    SIZES,
+    STUDIES,
+    TAUS,
+    Marginal,
+    Truth,
+    _draw_data,
+    _fitted,
+    compare_models,
+    compare_options,
+    compare_variants,
+    sensitivity,
+)
+
+SMALL = {"n_rows": 1650, "n_train": 1500, "n_points": 3, "n_members": 2}  # so many rows know the sellers of both points
+SIMULATOR = FMLocationScale()
+ERRORS = ("pd_error", "el_error", "lgd_error", "squared_error")
+
+
+@pytest.fixture(autouse=True)
+def few_steps(monkeypatch):
+    monkeypatch.setattr(deepfm_network, "MIN_BATCHES", 2)
+
+
+def table(study, *arguments, seed=0, **setting):
+    rows = study(*arguments, np.random.default_rng(seed), **setting)
+    found = {(model, test, metric, None if np.isnan(x) else x): value for model, test, metric, x, value in rows}
+    assert len(found) == len(rows), "no row comes twice"
+    assert np.isfinite(list(found.values())).all()
+    return found
+
+
+def test_every_study_has_its_sizes_and_its_note():
+    assert STUDIES.keys() == SIZES.keys() == NOTES.keys() and set(FEWER) <= set(STUDIES)
+    for sizes in SIZES.values():
+        assert set(sizes) == {"tiny", "paper"}
+    labels = [*OWN, *GENERATORS, *PEERS]
+    assert len(set(labels)) == len(labels) and not {"truth", "marginal"} & set(labels)
+    assert GENERATORS["cwgan"].get_params() == ConditionalWGAN(**CWGAN_SETTINGS["tuned"]).get_params()
+
+
+def test_options_are_those_of_the_model_and_each_differs_from_the_default():
+    default = DeepFMQRGMM().get_params()
+    for name, option in OPTIONS.items():
+        assert all(default[key] != value for key, value in option.items()) and (option or name == "default")
+
+
+def test_models_are_compared_with_the_truth_in_every_measure():
+    setting = SMALL | {"n_draws": 400, "n_loans": 4}
+    found = table(compare_models, {"qrgmm_deepfm": OWN["qrgmm_deepfm"]}, **setting)
+    models = ("truth", "marginal", "qrgmm_deepfm")
+    for test in ("risk, 3 rows", "risk, first point", "risk, second point"):
+        for metric in ERRORS:
+            values = [found[model, test, metric, None] for model in models]
+            assert values[0] == 0 and min(values[1:]) > 0 and max(values) <= 1
+    for metric in ("ks", "wd", "crps"):
+        truth, marginal, model = (found[model, "test rows", metric, None] for model in ("truth", *models[1:]))
+        assert truth < model < marginal
+    assert found["truth", "test rows", "ks", None] < 0.004
+    for model in models:
+        shares = [found[model, "test rows", "coverage", tau] for tau in TAUS]
+        assert (np.diff(shares) >= 0).all() and 0 <= min(shares) and max(shares) <= 1
+        for metric in ("pd", "el", "squared"):
+            for test in ("risk, first point", "risk, second point"):
+                values = [found[model, test, metric, share] for share in (0.25, 0.5, 0.75, 1.0)]
+                assert (np.diff(values) >= 0).all() and min(values) >= 0
+    # Loans go to the 99.9th percentile of true sales.
+    assert found["truth", "risk, first point", "pd", 1.0] == pytest.approx(0.999, abs=2e-4)
+    # Draws of the truth at a point differ from its other draws as two samples do.
+    assert found["truth", "first point", "ks", None] < 1.95 * np.sqrt(2 / 400)
+    assert found["marginal", "first point", "ks", None] > 0.3
+    other = table(compare_models, {}, seed=1, **setting)
+    assert {key for key in found if key[0] == "truth"} == {key for key in other if key[0] == "truth"}
+
+
+def test_studies_of_other_models_share_the_data_of_a_replication():
+    setting = SMALL | {"n_draws": 100, "n_loans": 2}
+    first, second = table(compare_models, {}, **setting), table(compare_models, {"qrgmm": QRGMM(levels=4)}, **setting)
+    for key, value in first.items():
+        assert second[key] == value, key
+
+
+def test_variants_differ_and_the_truth_is_best_in_each():
+    found = table(compare_variants, {}, **SMALL)
+    assert {test for _, test, _, _ in found} == set(FM_VARIANTS)
+    for variant in FM_VARIANTS:
+        assert found["truth", variant, "ks", None] < 0.004 < found["marginal", variant, "ks", None]
+        assert all(found["truth", variant, metric, None] == 0 for metric in ERRORS)
+
+
+def test_options_are_compared_on_the_same_data():
+    options = {"default": {}, "again": {}, "last weights": {"average": False}}
+    found = table(compare_options, options, n_rows=500, n_train=400, n_members=2)
+    scores = {name: [found[name, "test rows", metric, None] for metric in ("ks", "crps")] for name in options}
+    assert scores["default"] == scores["again"] != scores["last weights"]
+
+
+def test_sensitivity_has_every_number_of_steps_and_every_size():
+    setting = {"steps": [4, 20], "sizes": [1200, 1500], "n_draws": 300, "n_members": 2}
+    found = table(sensitivity, **setting)
+    expected = {
+        ("qrgmm_deepfm", f"n = {size}, {where}", "ks", m)
+        for size in (1200, 1500) for where in ("point", "test rows") for m in (4, 20)
+    }  # fmt: skip
+    assert expected | {("truth", f"n = {size}, point", "ks", None) for size in (1200, 1500)} == set(found)
+    assert all(found[key[0], key[1], "ks", None] < 1.95 / np.sqrt(300) for key in found if key[0] == "truth")
+    assert all(0 < value < 1 for value in found.values())
+
+
+def test_the_curve_of_the_truth_is_the_law_and_its_draws_follow_it():
+    X = SIMULATOR.draw_covariates(5, rng=1)
+    curve = Truth(SIMULATOR).predict_curve(X, 1000)
+    u = (np.arange(100) + 0.5) / 100
+    np.testing.assert_allclose(SIMULATOR.cdf(X, curve.ppf(u)), np.tile(u, (5, 1)), atol=1e-3)
+    draws = Truth(SIMULATOR).sample(X, 2000, rng=2)
+    levels = np.sort(np.stack([SIMULATOR.cdf(X.iloc[[i]], row)[0] for i, row in enumerate(draws)]), axis=1)
+    assert np.abs(levels - (np.arange(2000) + 0.5) / 2000).max() < 1.95 / np.sqrt(2000)
+
+
+def test_the_law_of_all_sales_is_the_same_in_every_row():
+    y = np.random.default_rng(0).gamma(4, size=4000)
+    model = Marginal().fit(None, y)
+    np.testing.assert_allclose(model.predict_curve(np.zeros((2, 3))).ppf(0.5)[:, 0], np.median(y), rtol=0.01)
+    assert model.sample(np.zeros((2, 3)), 7, rng=0).shape == (2, 7)
+
+
+def test_test_rows_have_known_sellers_and_categories_and_follow_the_law():
+    X, y, X_test, y_test = _draw_data(SIMULATOR, 4000, 300, np.random.default_rng(3), n_known=200)
+    assert len(X) == len(y) == 300 and 0 < len(X_test) == len(y_test) < 3700
+    assert not set(X_test.index) & set(X.index)
+    for field in ("category", "seller"):
+        assert set(X_test[field]) <= set(X[field][:200])
+    levels = np.sort(SIMULATOR.cdf(X_test, y_test[:, None])[:, 0])
+    n = len(levels)
+    assert np.abs(levels - (np.arange(n) + 0.5) / n).max() < 1.95 / np.sqrt(n)
+
+
+def test_a_copy_is_fitted_with_its_own_seed_and_members():
+    model = DeepFMQRGMM(levels=4)
+    X = SIMULATOR.draw_covariates(60, rng=4)
+    y = SIMULATOR.draw(X, rng=5)
+    first, second = (_fitted(model, X, y, np.random.default_rng(seed), n_members=2) for seed in (0, 1))
+    assert not hasattr(model, "levels_") and first.n_members == 2 and model.n_members == 10
+    assert first.random_state != second.random_state
+    assert isinstance(_fitted(QRGMM(levels=2), X[["x01"]], y, np.random.default_rng(0)), QRGMM)
