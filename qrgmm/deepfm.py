@@ -350,7 +350,7 @@ def calibrated_levels(curve, y):
     --------
     >>> curve = QuantileCurve([0.25, 0.5, 0.75], [[1.0, 2.0, 3.0]] * 5)
     >>> calibrated_levels(curve, np.array([1.5, 1.8, 2.0, 2.2, 2.5]))
-    array([0.45 , 0.5  , 0.55])
+    array([0.45, 0.5 , 0.55])
     """
     levels = curve.levels
     return np.clip(np.quantile(curve.cdf(y[:, None])[:, 0], levels), levels[0], levels[-1])
