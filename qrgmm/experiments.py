@@ -265,7 +265,7 @@ def describe_run(study, size, n_replications, minutes, commits):
         "versions": {"python": platform.python_version(), **{name: version(name) for name in packages}},
         "device": "cpu",
         "machine": {"processor": _processor(), "cores": os.cpu_count()},
-        "minutes": round(minutes, 2),
+        "minutes": float(f"{minutes:.3g}"),
         "date": date.today().isoformat(),
     }
 
