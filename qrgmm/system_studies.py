@@ -321,8 +321,8 @@ SIZES = {
 FEWER = {"early_warning": 40, "portfolio": 40}
 # How the setting of size paper differs from the paper's.
 NOTES = {
-    "early_warning": "not in the paper, which simulates scores and no defaults; the economy is ours",
+    "early_warning": "not in the paper, which simulates scores and no defaults; the economy is ours; 40 replications",
     "database": "indicators are Beta(2, 5), as the paper's; its weights are not given, ours are equal",
     "dependence": "not in the paper, which sets theta",
-    "portfolio": "not in a paper",
+    "portfolio": "not in a paper; 40 replications",
 }
