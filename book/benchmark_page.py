@@ -20,6 +20,7 @@ def make_page(results=RESULTS):
         ("Draws from one curve", "sampling", describe_seconds),
         ("Draws from covariates, and training", "generation", describe_generation),
         ("A grid of quantile regressions", "solvers", describe_solvers),
+        ("A portfolio of ten thousand loans", "portfolio", describe_seconds),
     ):
         record = json.loads((results / f"benchmark_{name}.json").read_text())
         setting = record["setting"].rstrip(".") + ".\n"
