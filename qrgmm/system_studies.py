@@ -318,11 +318,10 @@ SIZES = {
         },
     },
 }  # fmt: skip
-FEWER = {"early_warning": 40, "portfolio": 40}
 # How the setting of size paper differs from the paper's.
 NOTES = {
-    "early_warning": "not in the paper, which simulates scores and no defaults; the economy is ours; 40 replications",
+    "early_warning": "not in the paper, which simulates scores and no defaults; the economy is ours",
     "database": "indicators are Beta(2, 5), as the paper's; its weights are not given, ours are equal",
     "dependence": "not in the paper, which sets theta",
-    "portfolio": "not in a paper; 40 replications",
+    "portfolio": "not in a paper",
 }
