@@ -1,6 +1,9 @@
-"""Real data: found, verified, cleaned by stated rules, refused when altered, replaced only when asked."""
+"""Real data: found, verified, cleaned by stated rules, refused when altered, replaced only when asked; own tables."""
 
 import hashlib
+import re
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import numpy as np
 import pandas as pd
@@ -9,7 +12,9 @@ import pytest
 import requests
 
 from qrgmm import datasets
-from qrgmm.datasets import clean_big_mart, load_big_mart, simulate_big_mart
+from qrgmm.datasets import clean_big_mart, load_big_mart, load_sales_csv, simulate_big_mart
+from qrgmm.encoding import FieldEncoder
+from qrgmm.metamodel import QRGMM
 
 COLUMNS = [
     "Item_Identifier", "Item_Weight", "Item_Fat_Content", "Item_Visibility", "Item_Type", "Item_MRP",
@@ -90,10 +95,29 @@ def test_cleaning_uses_no_sales(folder):
     )
 
 
+def test_each_of_the_five_spellings_of_fat_content_becomes_one_of_two(folder):
+    spellings = {"Low Fat": "Low Fat", "LF": "Low Fat", "low fat": "Low Fat", "Regular": "Regular", "reg": "Regular"}
+    raw = pd.read_csv(folder / NAME).head(5).assign(Item_Fat_Content=list(spellings))
+    assert clean_big_mart(raw)["Item_Fat_Content"].tolist() == list(spellings.values())
+
+
+def test_filled_cells_are_the_missing_ones_alone(folder):
+    raw = pd.read_csv(folder / NAME)
+    cleaned = clean_big_mart(raw)
+    for name, missing in (
+        ("Item_Visibility", raw["Item_Visibility"] == 0),
+        ("Item_Weight", raw["Item_Weight"].isna()),
+        ("Outlet_Size", raw["Outlet_Size"].isna()),
+    ):
+        assert 0 < missing.sum() < len(raw)
+        assert (cleaned[name][~missing] == raw[name][~missing]).all()
+
+
 def test_windows_line_ends_make_no_difference(folder):
     expected = load_big_mart()
-    (folder / NAME).write_bytes(TEXT.replace("\n", "\r\n").encode())
-    pd.testing.assert_frame_equal(load_big_mart(), expected)
+    for other in (TEXT.replace("\n", "\r\n"), TEXT.replace("\n", "\r\n", 3)):
+        (folder / NAME).write_bytes(other.encode())
+        pd.testing.assert_frame_equal(load_big_mart(), expected)
 
 
 @pytest.mark.parametrize(
@@ -109,11 +133,20 @@ def test_a_file_that_is_not_the_recorded_one_is_refused(folder, text, stand_in):
     assert (folder / NAME).read_bytes() == text.encode()
 
 
+def test_the_refusal_names_the_checksum_that_was_found_and_the_one_expected(folder):
+    data = TEXT.encode()[:100] + b"\xff\x00" + TEXT.encode()[102:]  # two bytes corrupted, no text any more
+    (folder / NAME).write_bytes(data)
+    found, expected = (hashlib.sha256(content).hexdigest() for content in (data, TEXT.encode()))
+    with pytest.raises(ValueError, match=f"is {found}, expected {expected}. Replace it"):
+        load_big_mart()
+
+
+@pytest.mark.parametrize("stand_in", [False, True])
 @pytest.mark.parametrize("place", ["missing", NAME])
-def test_an_environment_variable_that_names_no_folder_is_refused(folder, monkeypatch, place):
+def test_an_environment_variable_that_names_no_folder_is_refused(folder, monkeypatch, place, stand_in):
     monkeypatch.setenv("QRGMM_DATA", str(folder / place))
     with pytest.raises(FileNotFoundError, match=f"QRGMM_DATA must name a folder, got .*{place}"):
-        load_big_mart()
+        load_big_mart(stand_in=stand_in)
 
 
 def test_the_raw_folder_is_searched_where_no_variable_is_set_or_its_folder_lacks_the_file(folder, monkeypatch):
@@ -121,6 +154,8 @@ def test_the_raw_folder_is_searched_where_no_variable_is_set_or_its_folder_lacks
     (folder / NAME).rename(datasets.RAW_FOLDER / NAME)
     assert len(load_big_mart()) == 6
     monkeypatch.delenv("QRGMM_DATA")
+    assert len(load_big_mart()) == 6
+    monkeypatch.setenv("QRGMM_DATA", "")
     assert len(load_big_mart()) == 6
 
 
@@ -139,6 +174,43 @@ def test_without_data_the_message_says_what_to_do(folder, monkeypatch, error):
     with pytest.raises(ConnectionError, match=reason + cure):
         load_big_mart()
     assert not list(folder.rglob("*.csv"))
+
+
+class BadServer(BaseHTTPRequestHandler):
+    """Has nothing under /absent and breaks off every other file."""
+
+    def do_GET(self):
+        self.send_response(404 if self.path == "/absent" else 200)
+        self.send_header("Content-Length", str(len(TEXT)))
+        self.end_headers()
+        self.wfile.write(TEXT[:50].encode())
+
+    def log_message(self, *args):
+        pass
+
+
+@pytest.mark.parametrize("case", ["/absent", "/breaks-off", "closed"])
+def test_a_download_that_fails_leaves_nothing_behind(tmp_path, monkeypatch, case):
+    """With pooch itself, and a server on this machine instead of the pinned address."""
+    server = HTTPServer(("127.0.0.1", 0), BadServer)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    url = f"http://127.0.0.1:{server.server_port}{case if case[0] == '/' else ''}"
+    if case == "closed":
+        server.shutdown()
+        server.server_close()
+    monkeypatch.setitem(datasets.SOURCES, NAME, (url, "0" * 64))
+    monkeypatch.setattr(datasets, "RAW_FOLDER", tmp_path)
+    monkeypatch.delenv("QRGMM_DATA", raising=False)
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    try:
+        with pytest.raises(ConnectionError, match=f"{NAME} was not found and could not be downloaded .*: {url}$"):
+            load_big_mart()
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+    assert not list(tmp_path.iterdir())
 
 
 def test_without_data_a_stand_in_is_given_only_on_request(folder):
@@ -196,3 +268,153 @@ def test_the_real_file_has_its_recorded_rows():
     assert sales["Item_Outlet_Sales"].mean() == pytest.approx(2181.289, abs=5e-4)
     assert set(sales["Item_Fat_Content"]) == {"Low Fat", "Regular"}
     assert (sales["Item_Visibility"] > 0).all()
+
+
+TABLE = """\
+,shop,brand,price,weight,note,sold
+0,007,Ä & Söhne,9.5,1,,120
+1,012,"b, c",20,2,call back,0
+
+2,007,Ä & Söhne,1e1,3,,3.5
+"""
+LISTS = {"categorical": ["shop", "brand"], "continuous": ["price", "weight"]}
+
+
+@pytest.fixture
+def write(tmp_path):
+    def to_file(text, encoding="utf-8"):
+        path = tmp_path / "own.csv"
+        path.write_bytes(text.encode(encoding))
+        return path
+
+    return to_file
+
+
+def test_an_own_table_gives_covariates_and_sales(write):
+    path = write(TABLE)
+    X, sales = load_sales_csv(path, "sold", **LISTS)
+    assert X.to_dict("list") == {
+        "shop": ["007", "012", "007"], "brand": ["Ä & Söhne", "b, c", "Ä & Söhne"], "price": [9.5, 20.0, 10.0],
+        "weight": [1.0, 2.0, 3.0],
+    }  # fmt: skip
+    assert sales.tolist() == [120.0, 0.0, 3.5] and sales.name == "sold" and sales.dtype == float
+    assert X.index.equals(pd.RangeIndex(3)) and sales.index.equals(X.index)
+    assert X.attrs["source"] == path.name
+
+
+@pytest.mark.parametrize("change", [("\n", "\r\n"), (",", " , "), ("\n\n", "\n,,,,,,\n")])
+def test_line_ends_spaces_blank_rows_and_a_byte_order_mark_make_no_difference(write, change):
+    (X, sales), text = load_sales_csv(write(TABLE), "sold", **LISTS), TABLE.replace('"b, c"', "b")
+    other, other_sales = load_sales_csv(write(text.replace(*change), "utf-8-sig"), "sold", **LISTS)
+    pd.testing.assert_frame_equal(other, X.replace("b, c", "b"))
+    pd.testing.assert_series_equal(other_sales, sales)
+
+
+@pytest.mark.parametrize(
+    ("lists", "expected"),
+    [
+        ({}, ["shop", "brand", "price", "weight"]),
+        ({"categorical": ["shop"]}, ["shop", "price", "weight"]),
+        ({"continuous": ["price"]}, ["brand", "price"]),
+        ({"categorical": [], "continuous": ["weight", "price"]}, ["price", "weight"]),
+    ],
+)
+def test_columns_that_are_not_named_are_inferred_as_the_encoder_infers_them(write, lists, expected):
+    X, _ = load_sales_csv(write(TABLE.replace(",note", ",")), "sold", **lists)
+    assert list(X.columns) == expected
+    plain = pd.DataFrame({"shop": [7, 12, 7], "brand": list("aba"), "price": [9.5, 20, 10], "weight": [1, 2, 3]})
+    encoder = FieldEncoder(**lists).fit(plain)
+    assert set(encoder.feature_names_in_) == set(expected)
+    if "categorical" not in lists:
+        assert X["price"].dtype == float and ("shop" not in X or X["shop"].tolist() == [7, 12, 7])
+
+
+def test_an_own_table_goes_into_the_encoder_and_a_model(tmp_path):
+    big_mart = simulate_big_mart(300, rng=3)
+    names = ["Item_MRP", "Outlet_Identifier", "Item_Outlet_Sales"]
+    big_mart[names].to_csv(tmp_path / "own.csv")  # the row number is a column without a name
+    X, sales = load_sales_csv(tmp_path / "own.csv", "Item_Outlet_Sales")
+    pd.testing.assert_frame_equal(X, big_mart[names[:2]], check_dtype=False)
+    assert list(FieldEncoder().fit(X).categories_) == ["Outlet_Identifier"]
+    model, reference = QRGMM(levels=4).fit(X, sales), QRGMM(levels=4).fit(big_mart[names[:2]], big_mart[names[2]])
+    np.testing.assert_array_equal(model.predict_quantiles(X[:9], [0.5]), reference.predict_quantiles(X[:9], [0.5]))
+
+
+CELL = "column {!r} must hold {}, got {!r} in row {}"
+
+
+@pytest.mark.parametrize(
+    ("change", "options", "message"),
+    [
+        # no table
+        ((TABLE, ""), {}, "expected a header and at least one row of sales, got 0 rows"),
+        ((TABLE, "\n,,\n"), {}, "got 0 rows"),
+        ((TABLE, "shop,sold\n"), {}, "got 1 rows"),
+        ((TABLE, "<html>\n<h1>404</h1>\n</html>"), {}, "separated by commas, got one column, '<html>'"),
+        ((",", ";"), {}, "separated by commas, got one column, ';shop;brand"),
+        (('c"', "c"), {}, "expected a CSV file in UTF-8, but unexpected end of data"),
+        (("call back,", ""), {}, "row 3 has 6 cells, expected 7 as in the header"),
+        (("1e1", "1,0"), {}, "row 5 has 8 cells, expected 7"),  # a decimal comma
+        # columns
+        (("price", "shop"), {}, "must have each column once, got ['shop'] more than once"),
+        ((), {"target": "units"}, "has no columns ['units']; it has ['shop', 'brand', 'price', 'weight', 'note'"),
+        ((), {"categorical": ["store", "brand"]}, "has no columns ['store']; it has ['shop'"),
+        ((), {"categorical": [], "continuous": []}, "must have covariates beside the target 'sold', got ['shop'"),
+        ((TABLE, ",sold\n1,2\n"), {"categorical": None, "continuous": None}, "beside the target 'sold', got ['sold']"),
+        # cells
+        (("9.5", ""), {}, CELL.format("price", "no empty cells", "", 2)),
+        (("007", ""), {}, CELL.format("shop", "no empty cells", "", 2) + " (and in 1 more: 5)"),
+        ((",120", ","), {}, CELL.format("sold", "no empty cells", "", 2)),
+        ((), {"categorical": ["note"]}, CELL.format("note", "no empty cells", "", 2)),
+        ((), {"categorical": [], "continuous": ["brand"]}, CELL.format("brand", "finite numbers", "Ä & Söhne", 2)),
+        ((), {"categorical": [], "continuous": ["brand"]}, "; a column of text is categorical"),
+        (("9.5", "inf"), {}, CELL.format("price", "finite numbers", "inf", 2)),
+        (("1e1", "n/a"), {}, CELL.format("price", "finite numbers", "n/a", 5)),
+        (("20,2", '"2,000",2'), {}, CELL.format("price", "finite numbers", "2,000", 3)),
+        (("1e1", "n/a"), {"continuous": None}, CELL.format("price", "either numbers or text", "n/a", 5)),
+        (("1e1", "n/a"), {"continuous": None}, "; name the column in categorical, or mend it"),
+        # sales
+        ((), {"target": "brand", "categorical": ["shop"]}, CELL.format("brand", "finite numbers", "Ä & Söhne", 2)),
+        (("3.5", "sold out"), {}, CELL.format("sold", "finite numbers", "sold out", 5)),
+        ((",120", ",-inf"), {}, CELL.format("sold", "finite numbers", "-inf", 2)),
+        ((",120", ",nan"), {}, CELL.format("sold", "finite numbers", "nan", 2)),
+        (("3.5", "-3.5"), {}, CELL.format("sold", "sales of at least 0", "-3.5", 5)),
+    ],
+)
+def test_an_own_table_that_no_model_could_learn_from_is_refused(write, change, options, message):
+    path = write(TABLE.replace(*change) if change else TABLE)
+    with pytest.raises(ValueError, match=f"{re.escape(str(path))}.*{re.escape(message)}"):
+        load_sales_csv(path, **({"target": "sold"} | LISTS | options))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"continuous": ["price", "shop"]}, "each column must be named once, got ['shop'] more than once"),
+        ({"categorical": ["shop", "shop"]}, "named once, got ['shop'] more than once"),
+        ({"continuous": ["price", "sold"]}, "named once, got ['sold'] more than once"),
+        ({"categorical": "shop"}, "categorical must be a list of column names, got 'shop'"),
+        ({"continuous": "price"}, "continuous must be a list of column names, got 'price'"),
+    ],
+)
+def test_columns_that_are_named_twice_or_not_in_a_list_are_refused(write, options, message):
+    with pytest.raises(ValueError, match=re.escape(message)):
+        load_sales_csv(write(TABLE), **({"target": "sold"} | LISTS | options))
+
+
+def test_a_refusal_counts_all_bad_rows_and_names_five(write):
+    path = write("shop,sold\n" + "a,-1\n" * 9)
+    message = "'-1' in row 2 (and in 8 more: 3, 4, 5, 6, ...)"
+    with pytest.raises(ValueError, match=re.escape(message)):
+        load_sales_csv(path, "sold")
+
+
+def test_an_own_table_in_another_encoding_is_refused(write):
+    with pytest.raises(ValueError, match="own.csv: expected a CSV file in UTF-8, but 'utf-8' codec can't decode"):
+        load_sales_csv(write(TABLE, "latin-1"), "sold")
+
+
+@pytest.mark.parametrize("name", ["nothing.csv", "."])
+def test_an_own_table_that_is_no_file_is_refused(tmp_path, name):
+    with pytest.raises(FileNotFoundError, match="path must name a CSV file, got '.*'"):
+        load_sales_csv(tmp_path / name, "sold")
