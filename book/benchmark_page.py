@@ -1,9 +1,11 @@
-"""Write the page of the recorded benchmarks: data/results/benchmark_*.json -> Markdown."""
+"""Write the page of benchmarks and times: data/results/benchmark_*.json and build/seconds.json -> Markdown."""
 
 import json
 from pathlib import Path
 
-RESULTS = Path(__file__).resolve().parents[1] / "data" / "results"
+ROOT = Path(__file__).resolve().parents[1]
+RESULTS = ROOT / "data" / "results"
+SECONDS = ROOT / "build" / "seconds.json"  # written by notebooks/execute.py
 INTRODUCTION = """# Benchmarks
 
 What was timed side by side, in one run each, by `make bench`. Machines differ and are shared: read the ratios, which
@@ -12,9 +14,11 @@ built.
 """
 
 
-def make_page(results=RESULTS):
-    """Return the page as Markdown, one section per recorded benchmark."""
+def make_page(results=RESULTS, seconds=SECONDS):
+    """Return the page as Markdown: how long each chapter took, and one section per recorded benchmark."""
     sections = [INTRODUCTION]
+    if seconds.exists():
+        sections.append(describe_chapters(json.loads(seconds.read_text())))
     for title, name, describe in (
         ("Exact risk against Monte Carlo", "exact_risk", describe_seconds),
         ("Draws from one curve", "sampling", describe_seconds),
@@ -26,6 +30,12 @@ def make_page(results=RESULTS):
         setting = record["setting"].rstrip(".") + ".\n"
         sections += [f"## {title}\n", setting, describe(record), describe_machine(record)]
     return "\n".join(sections)
+
+
+def describe_chapters(seconds):
+    text = "How long each chapter took when it was last executed on the machine that built this book:\n"
+    rows = [(f"{{doc}}`../notebooks/{name}`", f"{taken:.0f} s") for name, taken in sorted(seconds.items())]
+    return "## The chapters\n\n" + text + "\n" + make_table(["chapter", "time"], rows)
 
 
 def describe_seconds(record):

@@ -1,4 +1,4 @@
-"""Build the HTML book from executed chapters: build/notebooks/ and book/ -> build/html/.
+"""Build the HTML book from executed chapters: build/notebooks/ and book/ -> build/html/, and the hand-outs.
 
 Warnings are errors. The new book takes the place of the old one only when it is complete and passes tests/test_book.py.
 """
@@ -9,10 +9,13 @@ import subprocess
 import sys
 from pathlib import Path
 
-from benchmark_page import make_page
+import benchmark_page
+import goals_page
+import handouts
 
 ROOT = Path(__file__).resolve().parents[1]
 BUILD = ROOT / "build"
+OFFLINE = "from-sales-curves-to-loans"  # the book as one file
 REDIRECT = """<!DOCTYPE html>
 <html lang="en">
 <head><meta charset="utf-8"><title>{title}</title><meta http-equiv="refresh" content="0; url=book/index.html"></head>
@@ -26,7 +29,10 @@ def assemble_source(source):
     shutil.rmtree(source, ignore_errors=True)
     programs = [path.name for path in (ROOT / "book").glob("*.py")]
     shutil.copytree(ROOT / "book", source / "book", ignore=shutil.ignore_patterns("__pycache__", *programs))
-    (source / "book" / "benchmarks.md").write_text(make_page())
+    (source / "book" / "benchmarks.md").write_text(benchmark_page.make_page())
+    (source / "book" / "goals.md").write_text(goals_page.make_page())
+    handouts.write_handouts(handouts.HANDOUTS)
+    shutil.make_archive(source / "book" / "handouts", "zip", handouts.HANDOUTS)
     (source / "notebooks").mkdir()
     for text in sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.md")):
         executed = BUILD / "notebooks" / f"{text.stem}.ipynb"
@@ -52,6 +58,8 @@ def build_html(source, target):
     pages = target / "_build" / "html"
     title = (pages / "book" / "index.html").read_text().partition("<title>")[2].partition("</title>")[0].strip()
     (pages / "index.html").write_text(REDIRECT.format(title=title))
+    archive = shutil.make_archive(target / OFFLINE, "zip", pages)
+    shutil.move(archive, pages)
     return pages
 
 

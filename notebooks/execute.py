@@ -9,6 +9,7 @@ paths and versions are dropped. A chapter that fails leaves the notebook of an e
 """
 
 import argparse
+import json
 import os
 import sys
 import tempfile
@@ -111,6 +112,14 @@ def execute_chapter(path, output):
     return time.perf_counter() - start, None
 
 
+def record_seconds(seconds):
+    """Keep how long each chapter took, for the book's page of benchmarks, beside those that were not run now."""
+    file = ROOT / "build" / "seconds.json"
+    known = json.loads(file.read_text()) if file.exists() else {}
+    names = {path.stem for path in find_chapters()}
+    file.write_text(json.dumps({name: taken for name, taken in (known | seconds).items() if name in names}, indent=1))
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", metavar="NAME", help="how a chapter's name starts (default: all chapters)")
@@ -135,6 +144,7 @@ def main():
         print(f"{seconds[path.stem]:7.1f} s  {path.stem}")
     if failures:
         raise SystemExit("\n\n".join([f"{len(failures)} of {len(chapters)} chapters failed:", *failures]))
+    record_seconds(seconds)
 
 
 if __name__ == "__main__":
