@@ -255,8 +255,8 @@ def load_sales_csv(path, target, categorical=None, continuous=None):
     path : path
         A CSV file in UTF-8: a header, then one sale a row; decimal points, no thousands separators. Blank rows and
         columns without a name, such as a row number, are left out.
-    target : str
-        The column of sales: numbers of at least 0.
+    target : str or None
+        The column of sales: numbers of at least 0. None for sellers who have not sold yet.
     categorical, continuous : list of str, optional
         The columns of covariates. By default those of text and those of numbers, as in `FieldEncoder`; a code written
         in digits, such as a postcode, is a number unless it is named here as categorical.
@@ -266,7 +266,7 @@ def load_sales_csv(path, target, categorical=None, continuous=None):
     X : pandas.DataFrame
         The covariates in the order of the file: text, with leading zeros as they are, and floats. ``attrs["source"]``
         is the name of the file.
-    sales : pandas.Series of float
+    sales : pandas.Series of float, or None without a target
 
     Raises
     ------
@@ -295,20 +295,21 @@ def load_sales_csv(path, target, categorical=None, continuous=None):
     >>> sales.tolist()
     [120.0, 0.0]
     """
-    table = _read_table(path)
-    categorical, continuous = _choose_columns(path, table, target, categorical, continuous)
-    used = [name for name in table if name in {target, *categorical, *continuous}]
+    table, targets = _read_table(path), [] if target is None else [target]
+    categorical, continuous = _choose_columns(path, table, targets, categorical, continuous)
+    used = [name for name in table if name in {*targets, *categorical, *continuous}]
     for name in used:
         _refuse(path, table[name], table[name] == "", "no empty cells")
     frame = table[used].copy()
-    for name in [target, *continuous]:
+    for name in [*targets, *continuous]:
         frame[name] = pd.to_numeric(table[name], errors="coerce").astype(float)
-        hint = "" if name == target else "; a column of text is categorical"
+        hint = "" if name in targets else "; a column of text is categorical"
         _refuse(path, table[name], ~np.isfinite(frame[name]), "finite numbers", hint)
-    _refuse(path, table[target], frame[target] < 0, "sales of at least 0")
+    for name in targets:
+        _refuse(path, table[name], frame[name] < 0, "sales of at least 0")
     frame = frame.reset_index(drop=True)
     frame.attrs["source"] = Path(path).name
-    return frame.drop(columns=target), frame[target]
+    return frame.drop(columns=targets), frame[target] if targets else None
 
 
 def _read_table(path):
@@ -333,11 +334,11 @@ def _read_table(path):
     return table.loc[:, table.columns != ""]
 
 
-def _choose_columns(path, table, target, categorical, continuous):
+def _choose_columns(path, table, targets, categorical, continuous):
     for argument, names in (("categorical", categorical), ("continuous", continuous)):
         if isinstance(names, str):
             raise ValueError(f"{argument} must be a list of column names, got {names!r}")
-    named = [target, *(categorical or []), *(continuous or [])]
+    named = [*targets, *(categorical or []), *(continuous or [])]
     for where, names in ((f"{path} must have each column", list(table)), ("each column must be named", named)):
         twice = [name for name in dict.fromkeys(names) if names.count(name) > 1]
         if twice:
@@ -356,7 +357,8 @@ def _choose_columns(path, table, target, categorical, continuous):
         found["text" if text.any() else "numbers"].append(name)
     categorical, continuous = (found[kind] if names is None else list(names) for kind, names in chosen.items())
     if not categorical and not continuous:
-        raise ValueError(f"{path} must have covariates beside the target {target!r}, got {list(table)} and none chosen")
+        beside = "".join(f" beside the target {name!r}" for name in targets)
+        raise ValueError(f"{path} must have covariates{beside}, got {list(table)} and none chosen")
     return categorical, continuous
 
 

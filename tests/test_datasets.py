@@ -329,6 +329,13 @@ def test_columns_that_are_not_named_are_inferred_as_the_encoder_infers_them(writ
         assert X["price"].dtype == float and ("shop" not in X or X["shop"].tolist() == [7, 12, 7])
 
 
+def test_an_own_table_of_new_sellers_has_no_sales(write):
+    X, _ = load_sales_csv(write(TABLE), "sold", **LISTS)
+    sellers, sales = load_sales_csv(write(TABLE), None, **LISTS)
+    assert sales is None
+    pd.testing.assert_frame_equal(sellers, X)
+
+
 def test_an_own_table_goes_into_the_encoder_and_a_model(tmp_path):
     big_mart = simulate_big_mart(300, rng=3)
     names = ["Item_MRP", "Outlet_Identifier", "Item_Outlet_Sales"]
