@@ -12,9 +12,10 @@ FOLDER = Path(__file__).resolve().parents[1] / "qrgmm"
 # The reading order: a file imports only files before it.
 ORDER = [
     "source", "loss", "interior_point", "screening", "quantile_regression", "curve", "risk", "metrics", "encoding",
-    "metamodel", "deepfm_network", "deepfm", "training", "generators", "peers", "queueing", "simulators",
+    "metamodel", "deepfm_network", "deepfm", "training", "generators", "peers", "cross_border", "queueing", "simulators",
     "payment_practices", "datasets", "delayed_payment", "copula", "warning_scores", "early_warning", "portfolio",
-    "studies", "payment_studies", "system_studies", "synthetic_studies", "experiments", "plots",
+    "memo", "desk", "studies", "payment_studies", "system_studies", "synthetic_studies", "sales_studies", "experiments",
+    "plots",
 ]  # fmt: skip
 TREES = {name: ast.parse((FOLDER / f"{name}.py").read_text(encoding="utf-8")) for name in ORDER}
 each_module = pytest.mark.parametrize("name", ORDER)

@@ -1,0 +1,211 @@
+// The lender's desk in a page: the risk measures of a loan, exactly as qrgmm.risk computes them, and the controls that
+// move it. A law is its knots q and two lists that all laws share: the probability below each knot and up to it.
+// No library; qrgmm.memo puts this file into the chapter's page and into every memo.
+(() => {
+  "use strict";
+
+  // How many knots lie below y, or, with `closed`, not above it.
+  function countKnots(q, y, closed) {
+    let low = 0, high = q.length;
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if (q[middle] < y || (closed && q[middle] === y)) low = middle + 1;
+      else high = middle;
+    }
+    return low;
+  }
+
+  // [P(Y < y), E(y - Y)^+]; with `closed` the first is P(Y <= y).
+  function moments(law, q, y, closed = false) {
+    const j = countKnots(q, y, closed), last = q.length;
+    if (j === 0) return [0, 0];
+    let shortfall = 0;
+    for (let i = 1; i < j; i++) {
+      shortfall += (q[i] - q[i - 1]) * (law.up_to[i - 1] + law.below[i]) / 2;
+    }
+    const depth = y - q[j - 1];
+    const width = j < last ? q[j] - q[j - 1] : 1;
+    const spread = j < last ? law.below[j] - law.up_to[j - 1] : 0;
+    const partial = width > 0 ? spread * (depth / width) : 0;
+    const probability = Math.min(law.up_to[j - 1] + partial, j < last ? law.below[j] : 1);
+    return [probability, shortfall + depth * law.up_to[j - 1] + depth * partial / 2];
+  }
+
+  // inf{y: P(Y <= y) >= u}, or, with `upper`, sup{y: P(Y < y) <= u}.
+  function quantile(law, q, u, upper = false) {
+    const knot = Math.min(countKnots(law.up_to, u, upper), q.length - 1), left = Math.max(knot - 1, 0);
+    const short = Math.max(law.below[knot] - u, 0);
+    const share = short > 0 && knot > 0 ? short / (law.below[knot] - law.up_to[left]) : 0;
+    return q[knot] - share * (q[knot] - q[left]);
+  }
+
+  function riskAt(law, q, revenue, loan) {
+    const [probability, shortfall] = moments(law, q, loan / revenue);
+    const expected = revenue * shortfall;
+    return { default_probability: probability, expected_loss: expected, loss_given_default: expected / probability };
+  }
+
+  function largestByProbability(law, q, revenue, limit) {
+    if (limit >= 1) return Infinity;
+    const sales = quantile(law, q, limit, true);
+    let loan = revenue * sales;
+    // On an atom the last bit decides: the loan over the revenue must not come out above the sales.
+    while (loan > 0 && loan / revenue > sales) loan *= 1 - Number.EPSILON / 2;
+    return loan;
+  }
+
+  // Largest c with E(c - Y)^+ <= rate c, times the revenue: the root right of the minimum of a convex function.
+  function largestByRate(law, q, revenue, rate) {
+    if (rate >= 1) return Infinity;
+    const lowest = quantile(law, q, rate);
+    const excess = (y) => moments(law, q, y)[1] - rate * y;
+    let start = null;
+    for (const y of [lowest, ...q.map((knot) => Math.max(knot, lowest))]) if (excess(y) <= 0) start = y;
+    if (start === null) return 0;
+    const j = countKnots(q, start, true), inside = j > 0 && j < q.length;
+    const density = inside ? (law.below[j] - law.up_to[j - 1]) / (q[j] - q[j - 1]) : 0;
+    const room = Math.max(-excess(start), 0), slope = Math.max(moments(law, q, start, true)[0] - rate, 0);
+    const denominator = slope + Math.sqrt(slope * slope + 2 * density * room);
+    return revenue * (start + (denominator > 0 ? 2 * room / denominator : room > 0 ? Infinity : 0));
+  }
+
+  // Limits that are null do not count.
+  function largestLoan(law, q, revenue, limits) {
+    const { max_default_probability: probability, max_expected_loss_rate: rate, cap } = limits;
+    const bounds = [];
+    if (probability != null) bounds.push(largestByProbability(law, q, revenue, probability));
+    if (rate != null) bounds.push(largestByRate(law, q, revenue, rate));
+    if (cap != null) bounds.push(cap);
+    return Math.max(Math.min(...bounds), 0);
+  }
+
+  if (typeof module === "object" && module.exports) module.exports = { riskAt, largestLoan };
+  if (typeof document === "undefined") return;
+
+  const money = (x) => x.toLocaleString("en-GB", { maximumFractionDigits: Math.abs(x) < 1000 ? 1 : 0 });
+  const percent = (x) => `${(100 * x).toLocaleString("en-GB", { minimumFractionDigits: 1, maximumFractionDigits: 2 })} %`;
+
+  // A round number not below x, and the step of a slider that goes there in some hundred steps.
+  function roundUp(x) {
+    const unit = 10 ** Math.floor(Math.log10(x));
+    const top = [1, 1.5, 2, 3, 4, 5, 6, 8, 10].find((factor) => factor * unit >= x * (1 - 1e-12)) * unit;
+    return { top, step: unit / 100 };
+  }
+
+  function draw(svg, law, seller, state) {
+    const width = 520, height = 270, left = 48, right = 14, top = 16, bottom = 42;
+    const x = (loan) => left + (width - left - right) * loan / state.top;
+    const y = (share) => height - bottom - (height - top - bottom) * share;
+    const path = (points) => points.map(([a, b], i) => `${i ? "L" : "M"}${x(a).toFixed(1)},${y(b).toFixed(1)}`).join("");
+    const at = (loan) => riskAt(law, seller.values, state.revenue, loan);
+    const probability = [[0, at(0).default_probability]];
+    seller.values.forEach((knot, j) => {
+      const loan = knot * state.revenue;
+      if (loan > 0 && loan < state.top) probability.push([loan, law.below[j]], [loan, law.up_to[j]]);
+    });
+    probability.push([state.top, at(state.top).default_probability]);
+    const rate = Array.from({ length: 120 }, (_, i) => (i + 1) * state.top / 120);
+    const ticks = [0, 0.25, 0.5, 0.75, 1];
+    const limit = state.limits.max_default_probability;
+    const now = at(state.loan);
+    const upright = (loan, name) => `<path class="desk-${name}" d="M${x(loan)},${y(0)}V${y(1)}"/>`;
+    svg.innerHTML = [
+      ...ticks.map((t) => `<path class="desk-grid" d="M${left},${y(t)}H${width - right}"/>
+        <text x="${left - 6}" y="${y(t) + 4}" text-anchor="end">${100 * t} %</text>
+        <text x="${x(t * state.top)}" y="${height - bottom + 18}" text-anchor="${t < 1 ? "middle" : "end"}">${money(t * state.top)}</text>`),
+      `<text x="${(left + width - right) / 2}" y="${height - 6}" text-anchor="middle">loan (currency)</text>`,
+      limit == null ? "" : `<path class="desk-limit" d="M${left},${y(limit)}H${width - right}"/>`,
+      state.largest <= state.top ? upright(state.largest, "largest") : "",
+      upright(state.loan, "loan"),
+      `<path class="desk-el" d="${path(rate.map((loan) => [loan, at(loan).expected_loss / loan]))}"/>`,
+      `<path class="desk-pd" d="${path(probability)}"/>`,
+      `<circle class="desk-pd" cx="${x(state.loan)}" cy="${y(now.default_probability)}" r="4.5"/>`,
+      state.loan > 0
+        ? `<circle class="desk-el" cx="${x(state.loan)}" cy="${y(now.expected_loss / state.loan)}" r="4.5"/>` : "",
+    ].join("");
+  }
+
+  function start(root) {
+    const data = JSON.parse(root.querySelector("script[type='application/json']").textContent);
+    const control = (name) => root.querySelector(`[data-control="${name}"]`);
+    const seller = () => data.sellers[control("seller").selectedIndex];
+    let announcement = null;
+
+    function show(name, value, text) {
+      for (const output of root.querySelectorAll(`[data-output="${name}"]`)) {
+        output.textContent = text;
+        output.dataset.value = value;
+      }
+      control(name)?.setAttribute("aria-valuetext", text);
+    }
+
+    // The right end of a limit's slider stands for no limit.
+    function readLimit(name) {
+      const input = control(name);
+      return Number(input.value) < Number(input.max) ? Number(input.value) / 100 : null;
+    }
+
+    function update() {
+      const chosen = seller(), state = { limits: { cap: data.cap }, top: Number(control("loan").max) };
+      state.loan = Number(control("loan").value);
+      state.revenue = chosen.unit_revenue * (Number(control("unit_revenue").value) / 100);
+      for (const name of ["max_default_probability", "max_expected_loss_rate"]) state.limits[name] = readLimit(name);
+      state.largest = largestLoan(data, chosen.values, state.revenue, state.limits);
+      const risk = riskAt(data, chosen.values, state.revenue, state.loan);
+      const rate = state.loan > 0 ? risk.expected_loss / state.loan : 0;
+      show("loan", state.loan, money(state.loan));
+      show("unit_revenue", state.revenue, `${money(state.revenue)} (${control("unit_revenue").value} %)`);
+      for (const [name, limit] of Object.entries(state.limits)) {
+        if (name !== "cap") show(name, limit ?? "", limit == null ? "no limit" : percent(limit));
+      }
+      show("default_probability", risk.default_probability, percent(risk.default_probability));
+      show("expected_loss", risk.expected_loss, `${money(risk.expected_loss)} (${percent(rate)} of the loan)`);
+      const given = risk.loss_given_default;
+      show("loss_given_default", given, Number.isNaN(given) ? "no default possible" : money(given));
+      show("largest_loan", state.largest, Number.isFinite(state.largest) ? money(state.largest) : "not limited");
+      const kept = state.loan <= state.largest;
+      show("verdict", kept, kept ? "within the limits" : "breaks a limit");
+      root.dataset.kept = kept;
+      control("largest").disabled = !Number.isFinite(state.largest);
+      draw(root.querySelector("svg"), data, chosen, state);
+      // Read out once the slider rests, and not at every step.
+      clearTimeout(announcement);
+      announcement = setTimeout(() => {
+        root.querySelector("[role='status']").textContent = `${chosen.name}: a loan of ${money(state.loan)} has ` +
+          `a default probability of ${percent(risk.default_probability)} and is ${kept ? "within the limits" : "beyond a limit"}; ` +
+          (Number.isFinite(state.largest) ? `the largest loan is ${money(state.largest)}.` : "no limit bounds the loan.");
+      }, 400);
+    }
+
+    // The largest loan on a step of the slider; rounding down keeps the limits.
+    function takeLargest() {
+      const chosen = seller(), loan = control("loan"), step = Number(loan.step);
+      const limits = { cap: data.cap };
+      for (const name of ["max_default_probability", "max_expected_loss_rate"]) limits[name] = readLimit(name);
+      const revenue = chosen.unit_revenue * (Number(control("unit_revenue").value) / 100);
+      const largest = Math.min(largestLoan(data, chosen.values, revenue, limits), Number(loan.max));
+      loan.value = Math.floor(largest / step) * step;
+      if (Number(loan.value) > largest) loan.stepDown();
+      update();
+    }
+
+    function chooseSeller() {
+      const chosen = seller(), high = chosen.unit_revenue * quantile(data, chosen.values, 0.95);
+      const { top, step } = roundUp(high > 0 ? high : 1);
+      Object.assign(control("loan"), { max: top, step });
+      control("unit_revenue").value = 100;
+      takeLargest();
+    }
+
+    root.querySelector(".desk-live").hidden = false;
+    for (const input of root.querySelectorAll("input")) input.addEventListener("input", update);
+    control("seller").addEventListener("change", chooseSeller);
+    control("largest").addEventListener("click", takeLargest);
+    chooseSeller();
+  }
+
+  for (const root of document.querySelectorAll(".desk-panel:not([data-ready])")) {
+    root.dataset.ready = "";
+    start(root);
+  }
+})();

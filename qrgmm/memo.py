@@ -1,0 +1,256 @@
+"""The desk's findings as HTML: an interactive panel, and a decision memo that needs nothing but a browser.
+
+Both carry everything with them, knots of the laws, style and script, so that they work in a page of the book, in a
+notebook and in a file sent by mail, without a network. What a reader without JavaScript needs is in plain tables and
+drawings. Chapter 16.
+"""
+
+import html
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from qrgmm.risk import risk_profile
+
+FOLDER = Path(__file__).resolve().parent
+# Of the largest loan: where the memo's table reads the four risk curves.
+SHARES = [0.5, 0.75, 1.0, 1.25, 1.5]
+PANEL = """<section class="desk-panel" aria-label="Loan desk">
+<noscript><p>The sliders of this panel need JavaScript; the tables beside it hold the same numbers at fixed limits.</p></noscript>
+<div class="desk-live" hidden>
+<div class="desk-controls">
+<p><label><span>Seller</span><select data-control="seller">{options}</select></label></p>
+<p><label><span>Loan</span><input type="range" data-control="loan" min="0" max="100" step="1"></label><output data-output="loan"></output></p>
+<p><label><span>Unit revenue</span><input type="range" data-control="unit_revenue" min="50" max="150" step="1" value="100"></label><output data-output="unit_revenue"></output></p>
+<p><label><span>Largest PD</span><input type="range" data-control="max_default_probability" min="0.5" max="30" step="0.1" value="{probability}"></label><output data-output="max_default_probability"></output></p>
+<p><label><span>Largest EL, share of the loan</span><input type="range" data-control="max_expected_loss_rate" min="0.05" max="5" step="0.05" value="{rate}"></label><output data-output="max_expected_loss_rate"></output></p>
+<p><button type="button" data-control="largest">Set the loan to the largest</button></p>{cap}
+</div>
+<div>
+<dl>
+<dt>Largest loan</dt><dd><output data-output="largest_loan"></output></dd>
+<dt>This loan</dt><dd><output data-output="loan"></output>, <output data-output="verdict"></output></dd>
+<dt><abbr title="default probability">PD</abbr></dt><dd><output data-output="default_probability"></output></dd>
+<dt><abbr title="expected loss">EL</abbr></dt><dd><output data-output="expected_loss"></output></dd>
+<dt><abbr title="loss given default">LGD</abbr></dt><dd><output data-output="loss_given_default"></output></dd>
+</dl>
+<svg viewBox="0 0 520 270" role="img" aria-label="Default probability and expected loss against the loan"></svg>
+<p class="desk-key"><b class="desk-pd">solid: PD</b>, <b class="desk-el">dashed: EL as a share of the loan</b>; upright: this loan; dotted: largest loan and largest PD</p>
+</div>
+<p role="status"></p>
+</div>
+<script type="application/json">{data}</script>
+</section>
+<script>{script}</script>"""  # noqa: E501
+PAGE = """<!DOCTYPE html>
+<html lang="en">
+<head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark"><title>{title}</title>
+<style>
+body {{ font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 0 auto; padding: 1rem; }}
+table {{ display: block; overflow-x: auto; border-collapse: collapse; margin: 0.6rem 0; }}
+th, td {{ padding: 0.15rem 0.7rem; text-align: right; border-bottom: 1px solid #8886; white-space: nowrap; }}
+th:first-child, td:first-child {{ text-align: left; }}
+figure {{ margin: 0; }}
+.pair {{ display: grid; grid-template-columns: repeat(auto-fit, minmax(18rem, 1fr)); gap: 1rem; }}
+.chart text {{ font-size: 13px; fill: currentColor; }} .chart path {{ fill: none; stroke: currentColor; }}
+.chart .band {{ fill: #4a9fd8; fill-opacity: 0.35; stroke: none; }} .chart .axis {{ stroke-opacity: 0.4; }}
+.chart .mark {{ stroke-dasharray: 4 4; }}
+@media print {{ section {{ break-inside: avoid; }} }}
+</style></head>
+<body>
+{body}
+</body></html>
+"""
+
+
+def panel(curve, names, unit_revenue=1.0, limits=None):
+    """Return the interactive panel: sliders for loan, unit revenue and limits, and the risk that goes with them.
+
+    Parameters
+    ----------
+    curve : QuantileCurve
+        One row per seller; its knots are written with all their digits.
+    names : list of str
+        One per seller.
+    unit_revenue : float or array of shape (n_sellers,)
+        Where the slider starts, in currency per unit.
+    limits : dict, optional
+        Where the sliders start: `max_default_probability` from 0.005 and `max_expected_loss_rate` from 0.0005, in steps
+        of 0.1 and 0.05 percentage points; and `cap`, which has no slider.
+
+    Returns
+    -------
+    str
+        HTML with style, data and script; no file and no other host is asked for anything.
+
+    Raises
+    ------
+    ValueError
+        If there is not one name per seller.
+
+    Notes
+    -----
+    Chapter 16. The script repeats `default_probability`, `expected_loss`, `loss_given_default` and `largest_loan`.
+
+    Examples
+    --------
+    >>> from qrgmm.curve import QuantileCurve
+    >>> text = panel(QuantileCurve([0.25, 0.5, 0.75], [10.0, 20.0, 40.0]), ["A & B"], 3.0)
+    >>> "A &amp; B" in text, '"values": [10.0, 20.0, 40.0]' in text
+    (True, True)
+    """
+    if len(names) != len(curve):
+        raise ValueError(f"names must have {len(curve)} entries, one per seller, got {len(names)}")
+    limits = limits or {}
+    revenue = np.broadcast_to(np.asarray(unit_revenue, dtype=float), (len(curve),)).tolist()
+    rows = zip(names, revenue, curve.values.tolist())
+    sellers = [{"name": str(name), "unit_revenue": r, "values": values} for name, r, values in rows]
+    cap = limits.get("cap")
+    data = {"below": curve.below.tolist(), "up_to": curve.up_to.tolist(), "cap": cap, "sellers": sellers}
+    text = PANEL.format(
+        options="".join(f"<option>{html.escape(str(name))}</option>" for name in names),
+        probability=_percent_or_top(limits.get("max_default_probability"), 30),
+        rate=_percent_or_top(limits.get("max_expected_loss_rate"), 5),
+        cap="" if cap is None else f"\n<p>No loan above {cap:,.0f}.</p>",
+        data=json.dumps(data).replace("<", "\\u003c"),
+        script=(FOLDER / "desk_panel.js").read_text(encoding="utf-8"),
+    )
+    return f"<style>{(FOLDER / 'desk_panel.css').read_text(encoding='utf-8')}</style>\n{text}"
+
+
+def write_memo(decisions, path):
+    """Write the decision memo of all sellers as one HTML file.
+
+    Parameters
+    ----------
+    decisions : qrgmm.desk.Decisions
+    path : path
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> from types import SimpleNamespace as Decisions
+    >>> from qrgmm.curve import QuantileCurve
+    >>> table = pd.DataFrame({"loan": [30.0], "comparable_default_share": 0.1, "cvar_alone": 9.0, "cvar_part": 7.0})
+    >>> found = Decisions(
+    ...     names=["A"], curve=QuantileCurve([0.25, 0.5, 0.75], [10.0, 20.0, 40.0]), refits=[], unit_revenue=[2.0],
+    ...     limits={"max_default_probability": 0.5}, table=table, drivers=pd.DataFrame({"price": [4.0]}),
+    ...     comparables=np.zeros((1, 10), dtype=int), source="history.csv",
+    ... )
+    >>> with TemporaryDirectory() as folder:
+    ...     write_memo(found, Path(folder) / "memo.html")
+    ...     "Lend up to 30" in (Path(folder) / "memo.html").read_text()
+    True
+    """
+    limits = ", ".join(f"{name.replace('_', ' ')} {limit:g}" for name, limit in decisions.limits.items())
+    shown = {"loan": "{:,.0f}", "default_probability": "{:.2%}", "expected_loss": "{:,.1f}", "binding": "{}"}
+    shown = {name: pattern for name, pattern in shown.items() if name in decisions.table}
+    summary = pd.DataFrame({name: decisions.table[name].map(pattern.format) for name, pattern in shown.items()})
+    parts = [
+        f"<h1>Decision memo: {len(decisions.names)} sellers</h1>",
+        f"<p>Laws of sales by QRGMM, fitted to {html.escape(decisions.source)}. Limits: {html.escape(limits)}.</p>",
+        _table(summary.set_axis(decisions.names)),
+        panel(decisions.curve, decisions.names, decisions.unit_revenue, decisions.limits),
+        *(_write_seller(decisions, i) for i in range(len(decisions.names))),
+    ]
+    path = Path(path)
+    path.write_text(PAGE.format(title="Decision memo", body="\n".join(parts)), encoding="utf-8")
+
+
+def _write_seller(decisions, i):
+    """One seller's section: the decision first, then what it rests on."""
+    row, law, revenue = decisions.table.iloc[i], decisions.curve[i], float(decisions.unit_revenue[i])
+    decision = f"Lend up to {row['loan']:,.0f}"
+    if "loan_low" in row:
+        decision += f" (over refits {row['loan_low']:,.0f} to {row['loan_high']:,.0f})"
+    sentences = [
+        f"Of the {decisions.comparables.shape[1]} past sellers with the nearest laws,",
+        f"{row['comparable_default_share']:.0%} would not have repaid this loan.",
+        f"In the worst 5 % of cases it loses {row['cvar_alone']:,.0f} on average alone,",
+        f"and adds {row['cvar_part']:,.0f} to the same measure of all these loans together.",
+    ]
+    for flag, value, words in [
+        ("buyer_late", "late_probability", "the buyer pays late with probability"),
+        ("chain_risky", "risk_score", "the chain's total risk score is"),
+    ]:
+        if flag in row:
+            sentences.append(f"{'FLAG' if row[flag] else 'No flag'}: {words} {row[value]:.2f}.")
+    drivers = decisions.drivers.iloc[i].sort_values(key=abs, ascending=False)
+    drivers = pd.DataFrame({"what the seller's own value adds to the loan": drivers.map("{:+,.0f}".format)})
+    body = [
+        f"<h2>{html.escape(decisions.names[i])}</h2>",
+        f"<p><strong>{decision}.</strong> {' '.join(sentences)}</p>",
+        _draw(law, [refit[i] for refit in decisions.refits], revenue, row["loan"]),
+        _table(_read_risk(law, revenue, row["loan"])) if row["loan"] > 0 else "",
+        _table(drivers),
+    ]
+    return "<section>\n" + "\n".join(body) + "\n</section>"
+
+
+def _read_risk(law, revenue, loan):
+    """The four risk curves at shares of the largest loan, as text."""
+    loans = loan * np.array(SHARES)
+    profile = {name: values[0] for name, values in risk_profile(law, loans, revenue).items()}
+    columns = {
+        "PD": profile["default_probability"], "EL": profile["expected_loss"],
+        "LGD": profile["loss_given_default"], "√E[L²]": np.sqrt(profile["squared_loss"]),
+    }  # fmt: skip
+    text = {name: [f"{v:.2%}" if name == "PD" else f"{v:,.1f}" for v in values] for name, values in columns.items()}
+    return pd.DataFrame(text, index=[f"loan {value:,.0f}" for value in loans])
+
+
+def _draw(law, refits, revenue, loan):
+    """The law of sales and the default probability, each with the range of the refits."""
+    levels = np.linspace(0, 1, 101)
+    top = max(revenue * float(law.ppf(0.95)[0, 0]), 1.5 * loan, 1e-9)
+    loans = np.linspace(0, top, 101)
+    curves = [("level", levels, lambda one: one.ppf(levels)[0], None)]
+    curves += [("loan", loans, lambda one: risk_profile(one, loans, revenue)["default_probability"][0], loan)]
+    titles = {"level": "Sales (units) at every level", "loan": "Default probability at every loan"}
+    figures = []
+    for name, x, read, mark in curves:
+        line, many = read(law), np.array([read(refit) for refit in refits])
+        band = np.quantile(many, [0.05, 0.95], axis=0) if refits else None
+        high = 1.0 if mark is not None else float(max(line.max(), 0 if band is None else band.max(), 1e-9))
+        low = 0.0 if mark is not None else float(min(line.min(), 0.0))
+        figures.append(_chart(x, line, band, low, high, mark, name, titles[name]))
+    return f'<div class="pair">{"".join(figures)}</div>'
+
+
+def _chart(x, line, band, low, high, mark, x_label, title):
+    width, height, left, bottom = 420, 250, 52, 40
+
+    def place(xs, ys):
+        across = left + (width - left - 12) * np.asarray(xs) / x[-1]
+        up = height - bottom - (height - bottom - 14) * (np.clip(ys, low, high) - low) / (high - low)
+        return "L".join(f"{a:.1f},{b:.1f}" for a, b in zip(across, up))
+
+    shapes = []
+    if band is not None:
+        shapes.append(f'<path class="band" d="M{place(np.r_[x, x[::-1]], np.r_[band[0], band[1][::-1]])}Z"/>')
+    for share in (0.0, 0.5, 1.0):
+        (at,), value = place([0.0], [low + share * (high - low)]).split(), low + share * (high - low)
+        y = float(at.split(",")[1])
+        shapes.append(f'<path class="axis" d="M{left},{y}H{width - 12}"/>')
+        shapes.append(f'<text x="{left - 6}" y="{y + 4}" text-anchor="end">{value:,.3g}</text>')
+        across, anchor = float(place([share * x[-1]], [low]).split(",")[0]), "end" if share == 1 else "middle"
+        value = f"{share * x[-1]:,.0f}" if x[-1] > 1 else f"{share:g}"
+        shapes.append(f'<text x="{across}" y="{height - bottom + 16}" text-anchor="{anchor}">{value}</text>')
+    if mark is not None:
+        shapes.append(f'<path class="mark" d="M{place([mark, mark], [low, high])}"/>')
+    shapes.append(f'<path d="M{place(x, line)}" stroke-width="2"/>')
+    shapes.append(f'<text x="{(left + width) / 2}" y="{height - 4}" text-anchor="middle">{x_label}</text>')
+    frame = f'<svg class="chart" viewBox="0 0 {width} {height}" role="img" aria-label="{title}">'
+    return f"<figure><figcaption>{title}</figcaption>{frame}{''.join(shapes)}</svg></figure>"
+
+
+def _table(frame):
+    return frame.to_html(border=0)
+
+
+def _percent_or_top(limit, top):
+    """Where a limit's slider stands, in percent; its right end for no limit."""
+    return top if limit is None else round(100 * limit, 9)
