@@ -5,7 +5,7 @@ from numbers import Number
 
 import numpy as np
 import pandas as pd
-from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.base import BaseEstimator, TransformerMixin, clone
 from sklearn.preprocessing import OrdinalEncoder, StandardScaler
 from sklearn.utils.validation import check_is_fitted
 
@@ -227,6 +227,26 @@ class FieldEncoder(TransformerMixin, BaseEstimator):
             if self.unseen == "raise":
                 raise ValueError(message + "; FieldEncoder(unseen='other') would accept them")
             warnings.warn(message + "; treated as 'other'", UserWarning, stacklevel=4)
+
+
+def choose_encoder(encoder, X):
+    """Return the encoder that a model fits: a copy of the one given, or for named categories a new one, or none.
+
+    Parameters
+    ----------
+    encoder : FieldEncoder or None
+    X : data frame or array of shape (n_rows, n_columns)
+
+    Returns
+    -------
+    FieldEncoder or None
+        Not fitted; None for an array and for a data frame of numbers, which need none.
+    """
+    if encoder is not None:
+        return clone(encoder)
+    if isinstance(X, pd.DataFrame) and len(X.columns) > len(X.select_dtypes("number").columns):
+        return FieldEncoder()
+    return None
 
 
 def _plain(level):

@@ -8,17 +8,16 @@ can be said of them. The network and the loop that trains it are those of `qrgmm
 from itertools import count
 
 import numpy as np
-import pandas as pd
 import torch
 from scipy import stats
 from scipy.special import expit
-from sklearn.base import BaseEstimator, RegressorMixin, clone
+from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.validation import check_is_fitted, validate_data
 from torch.nn import functional as F
 
 from qrgmm.curve import QuantileCurve
-from qrgmm.encoding import FieldEncoder
+from qrgmm.encoding import choose_encoder
 from qrgmm.training import Network, Trainer, one_thread, train
 
 # Draws that go through a network together, and draws per held-out row while it is trained.
@@ -78,7 +77,7 @@ class _Generator:
         if not 0 <= self.validation_share < 1:
             raise ValueError(f"validation_share must be at least 0 and below 1, got {self.validation_share}")
         self._check_options()
-        self.encoder_ = self._choose_encoder(X)
+        self.encoder_ = choose_encoder(self.encoder, X)
         X = X if self.encoder_ is None else self.encoder_.fit_transform(X)
         X, y = validate_data(self, X, y, y_numeric=True, dtype=float)
         self.scaler_ = StandardScaler().fit(X) if self.encoder_ is None else None
@@ -171,13 +170,6 @@ class _Generator:
 
     def _tensor(self, X):
         return torch.as_tensor(X if self.scaler_ is None else self.scaler_.transform(X), dtype=torch.float32)
-
-    def _choose_encoder(self, X):
-        if self.encoder is not None:
-            return clone(self.encoder)
-        if isinstance(X, pd.DataFrame) and len(X.columns) > len(X.select_dtypes("number").columns):
-            return FieldEncoder()
-        return None
 
 
 class ConditionalWGAN(_Generator, RegressorMixin, BaseEstimator):

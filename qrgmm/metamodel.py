@@ -10,7 +10,7 @@ from sklearn.base import BaseEstimator, RegressorMixin, clone
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from qrgmm.curve import BLOCK, QuantileCurve, check_options, quantile_levels
-from qrgmm.encoding import FieldEncoder
+from qrgmm.encoding import choose_encoder
 from qrgmm.quantile_regression import fit_quantile_grid
 
 
@@ -79,7 +79,7 @@ class QRGMM(RegressorMixin, BaseEstimator):
             If shapes do not match, values are not finite, or there are fewer rows than coefficients.
         """
         check_options(self.crossing, self.tails)
-        self.encoder_ = self._choose_encoder(X)
+        self.encoder_ = choose_encoder(self.encoder, X)
         X = X if self.encoder_ is None else self.encoder_.fit_transform(X)
         X, y = validate_data(self, X, y, y_numeric=True, dtype=float)
         design = np.column_stack([np.ones(len(X)), X])
@@ -123,13 +123,6 @@ class QRGMM(RegressorMixin, BaseEstimator):
     def predict(self, X):
         """Return the mean of the predicted law of every row, (n_rows,)."""
         return self.predict_curve(X).mean()
-
-    def _choose_encoder(self, X):
-        if self.encoder is not None:
-            return clone(self.encoder)
-        if isinstance(X, pd.DataFrame) and len(X.columns) > len(X.select_dtypes("number").columns):
-            return FieldEncoder()
-        return None
 
 
 class QRGMMChain(BaseEstimator):

@@ -19,7 +19,7 @@ from sklearn.preprocessing import TargetEncoder
 from sklearn.utils.validation import check_is_fitted
 
 from qrgmm.curve import QuantileCurve, quantile_levels
-from qrgmm.encoding import FieldEncoder
+from qrgmm.encoding import FieldEncoder, choose_encoder
 from qrgmm.training import Trainer, one_thread, train
 
 # Levels at which a boosted model is fitted: every one costs a model, and 13 levels were no better than 7.
@@ -38,7 +38,7 @@ def _seeded(random_state):
 def _fit_frame(model, X, y):
     """Check the data of `fit`, and fit the encoder; the peers take data frames only."""
     y = np.asarray(y, dtype=float)
-    model.encoder_ = FieldEncoder().fit(X)
+    model.encoder_ = (choose_encoder(model.encoder, X) or FieldEncoder()).fit(X)
     if y.shape != (len(X),) or not np.isfinite(y).all():
         raise ValueError(f"y must be finite, with shape ({len(X)},), got shape {y.shape}")
     return y
@@ -78,6 +78,7 @@ class Engression(_Peer):
         Share of the rows held out, on which the library scores the network to keep its best weights.
     n_draws : int
         Draws per row of which `predict_curve` makes a law.
+    encoder : FieldEncoder, optional
     random_state : int
 
     Notes
@@ -93,10 +94,11 @@ class Engression(_Peer):
     """
 
     def __init__(self, hidden_dim=64, num_layer=2, noise_dim=16, num_epochs=20, batch_size=256, lr=3e-3,
-                 validation_share=0.1, n_draws=200, random_state=0):  # fmt: skip
+                 validation_share=0.1, n_draws=200, encoder=None, random_state=0):  # fmt: skip
         self.hidden_dim, self.num_layer, self.noise_dim = hidden_dim, num_layer, noise_dim
         self.num_epochs, self.batch_size, self.lr = num_epochs, batch_size, lr
-        self.validation_share, self.n_draws, self.random_state = validation_share, n_draws, random_state
+        self.validation_share, self.n_draws = validation_share, n_draws
+        self.encoder, self.random_state = encoder, random_state
 
     def fit(self, X, y):
         """Fit to a data frame (n_rows, n_columns) and sales (n_rows,)."""
@@ -135,6 +137,7 @@ class QuantileForest(_Peer):
     n_estimators, min_samples_leaf, max_samples_leaf : int
     max_features : float
         As in the library.
+    encoder : FieldEncoder, optional
     random_state : int
 
     Notes
@@ -150,9 +153,10 @@ class QuantileForest(_Peer):
     """
 
     def __init__(self, levels=None, n_estimators=100, min_samples_leaf=10, max_samples_leaf=None, max_features=0.5,
-                 random_state=0):  # fmt: skip
+                 encoder=None, random_state=0):  # fmt: skip
         self.levels, self.n_estimators, self.min_samples_leaf = levels, n_estimators, min_samples_leaf
-        self.max_samples_leaf, self.max_features, self.random_state = max_samples_leaf, max_features, random_state
+        self.max_samples_leaf, self.max_features = max_samples_leaf, max_features
+        self.encoder, self.random_state = encoder, random_state
 
     def fit(self, X, y):
         """Fit to a data frame (n_rows, n_columns) and sales (n_rows,)."""
@@ -192,6 +196,7 @@ class BoostedQuantiles(_Peer):
         given here.
     tails : {"clamp", "exponential"}
         As in `QuantileCurve`.
+    encoder : FieldEncoder, optional
     random_state : int
 
     Notes
@@ -206,9 +211,10 @@ class BoostedQuantiles(_Peer):
     (3, 1)
     """
 
-    def __init__(self, levels=BOOSTED_LEVELS, n_rounds=400, options=None, tails="exponential", random_state=0):
+    def __init__(self, levels=BOOSTED_LEVELS, n_rounds=400, options=None, tails="exponential", encoder=None,
+                 random_state=0):  # fmt: skip
         self.levels, self.n_rounds, self.options = levels, n_rounds, options
-        self.tails, self.random_state = tails, random_state
+        self.tails, self.encoder, self.random_state = tails, encoder, random_state
 
     def fit(self, X, y):
         """Fit to a data frame (n_rows, n_columns) and sales (n_rows,)."""
@@ -254,6 +260,7 @@ class SplineFlow(_Peer):
     levels : int or array of shape (n_levels,), optional
         As in `QRGMM`.
     progress : bool
+    encoder : FieldEncoder, optional
     random_state : int
 
     Notes
@@ -270,11 +277,12 @@ class SplineFlow(_Peer):
 
     def __init__(self, bins=4, hidden=(64, 64), n_epochs=40, batch_size=256, learning_rate=3e-3, weight_decay=3.0,
                  averaging=0.99, validation_share=0.1, check_every=2, patience=5, levels=None, progress=False,
-                 random_state=0):  # fmt: skip
+                 encoder=None, random_state=0):  # fmt: skip
         self.bins, self.hidden, self.n_epochs, self.batch_size = bins, hidden, n_epochs, batch_size
         self.learning_rate, self.weight_decay, self.averaging = learning_rate, weight_decay, averaging
         self.validation_share, self.check_every, self.patience = validation_share, check_every, patience
-        self.levels, self.progress, self.random_state = levels, progress, random_state
+        self.levels, self.progress = levels, progress
+        self.encoder, self.random_state = encoder, random_state
 
     def fit(self, X, y):
         """Fit to a data frame (n_rows, n_columns) and sales (n_rows,)."""

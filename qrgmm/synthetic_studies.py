@@ -135,17 +135,17 @@ def compare_models(models, rng, n_rows, n_train, n_draws, n_points, n_loans, n_m
     rows = []
     for name, model in ({"truth": truth, "marginal": Marginal()} | models).items():
         draws_rng = np.random.default_rng(model_rng.integers(2**31))
-        model = _fitted(model, X, y, draws_rng, n_members)
-        rows += _rows(name, "unconditional", _scores(model.sample(X_test, 1, draws_rng)[:, 0], y_test))
+        model = fit_copy(model, X, y, draws_rng, n_members)
+        rows += score_rows(name, "unconditional", compare_samples(model.sample(X_test, 1, draws_rng)[:, 0], y_test))
         curve = model.predict_curve(X_test)
-        rows += _rows(name, "test rows", _scores_given_x(curve, simulator, X_test, y_test))
+        rows += score_rows(name, "test rows", _scores_given_x(curve, simulator, X_test, y_test))
         rows += _risk_errors(name, f"risk, {n_points} rows", model, truth, X_test[:n_points])
         for tau, share in zip(TAUS, coverage(y_test, curve.ppf(TAUS))):
-            rows += _rows(name, "test rows", {"coverage": share}, tau)
+            rows += score_rows(name, "test rows", {"coverage": share}, tau)
         for i, point in enumerate(("first point", "second point")):
             x = points.iloc[[i]]
             sample = model.sample(x, n_draws, draws_rng)[0]
-            rows += _rows(name, point, _scores(sample, references[i]))
+            rows += score_rows(name, point, compare_samples(sample, references[i]))
             law = truth.predict_curve(x, 4000) if model is truth else model.predict_curve(x)
             rows += _risk_curves(name, f"risk, {point}", law, simulator.ppf(x, 0.999)[0, 0], n_loans)
             rows += _risk_errors(name, f"risk, {point}", model, truth, x)
@@ -160,9 +160,9 @@ def compare_variants(models, rng, n_rows, n_train, n_points, n_members=10):
         simulator = FMLocationScale(variant)
         X, y, X_test, y_test = _draw_data(simulator, n_rows, n_train, data_rng)
         for name, model in ({"truth": Truth(simulator), "marginal": Marginal()} | models).items():
-            model = _fitted(model, X, y, np.random.default_rng(model_rng.integers(2**31)), n_members)
+            model = fit_copy(model, X, y, np.random.default_rng(model_rng.integers(2**31)), n_members)
             curve = model.predict_curve(X_test)
-            rows += _rows(name, variant, _scores_given_x(curve, simulator, X_test, y_test))
+            rows += score_rows(name, variant, _scores_given_x(curve, simulator, X_test, y_test))
             rows += _risk_errors(name, variant, model, Truth(simulator), X_test[:n_points])
     return rows
 
@@ -174,10 +174,10 @@ def compare_options(options, rng, n_rows, n_train, n_members=10):
     X, y, X_test, y_test = _draw_data(simulator, n_rows, n_train, data_rng)
     settings = {"random_state": int(model_rng.integers(2**31)), "n_members": n_members}
     truth = Truth(simulator).predict_curve(X_test)
-    rows = _rows("truth", "test rows", _scores_given_x(truth, simulator, X_test, y_test))
+    rows = score_rows("truth", "test rows", _scores_given_x(truth, simulator, X_test, y_test))
     for name, option in options.items():
         curve = DeepFMQRGMM(**settings | option).fit(X, y).predict_curve(X_test)
-        rows += _rows(name, "test rows", _scores_given_x(curve, simulator, X_test, y_test))
+        rows += score_rows(name, "test rows", _scores_given_x(curve, simulator, X_test, y_test))
     return rows
 
 
@@ -190,14 +190,14 @@ def sensitivity(rng, steps, sizes, n_draws, n_members):
     u = (np.arange(n_draws) + 0.5) / n_draws
     for size in sizes:
         for m in steps:
-            model = _fitted(DeepFMQRGMM(levels=m), X[:size], y[:size], model_rng, n_members)
+            model = fit_copy(DeepFMQRGMM(levels=m), X[:size], y[:size], model_rng, n_members)
             sample = model.sample(x, n_draws, model_rng)[0]
             at_point = ks_statistic(sample, lambda sales: simulator.cdf(x, sales)[0])
-            on_rows = _distances(model.predict_curve(X_test), simulator, X_test)["ks"]
-            rows += _rows("qrgmm_deepfm", f"n = {size}, point", {"ks": at_point}, m)
-            rows += _rows("qrgmm_deepfm", f"n = {size}, test rows", {"ks": on_rows}, m)
+            on_rows = distances_to_truth(model.predict_curve(X_test), simulator, X_test)["ks"]
+            rows += score_rows("qrgmm_deepfm", f"n = {size}, point", {"ks": at_point}, m)
+            rows += score_rows("qrgmm_deepfm", f"n = {size}, test rows", {"ks": on_rows}, m)
         truth = simulator.ppf(x, data_rng.random(n_draws))[0]
-        rows += _rows("truth", f"n = {size}, point", {"ks": ks_statistic(truth, simulator.ppf(x, u)[0])})
+        rows += score_rows("truth", f"n = {size}, point", {"ks": ks_statistic(truth, simulator.ppf(x, u)[0])})
     return rows
 
 
@@ -211,7 +211,7 @@ def _draw_data(simulator, n_rows, n_train, rng, n_known=None):
     return X[:n_train], y[:n_train], X[known], y[known]
 
 
-def _fitted(model, X, y, rng, n_members=10):
+def fit_copy(model, X, y, rng, n_members=10):
     """Fit a fresh copy of the model, with its seed and its number of members where it takes them."""
     settings = {"random_state": int(rng.integers(2**31)), "n_members": n_members}
     if hasattr(model, "get_params"):
@@ -220,16 +220,16 @@ def _fitted(model, X, y, rng, n_members=10):
     return model.fit(X, y)
 
 
-def _rows(model, test, scores, x=np.nan):
+def score_rows(model, test, scores, x=np.nan):
     return [(model, test, metric, x, float(value)) for metric, value in scores.items()]
 
 
-def _scores(sample, reference):
+def compare_samples(sample, reference):
     distances = {"wd": wasserstein_distance(sample, reference), "ks": ks_statistic(sample, reference)}
     return {"mean": sample.mean(), "sd": sample.std(ddof=1), **distances}
 
 
-def _distances(curve, simulator, X):
+def distances_to_truth(curve, simulator, X):
     """KS and Wasserstein distance to the true law, exact up to a grid of 200 levels, means over rows.
 
     The Wasserstein distance is in units of each row's true standard deviation.
@@ -245,10 +245,10 @@ def _scores_given_x(curve, simulator, X, y):
     levels = np.arange(1, 90) / 90
     error = np.abs(coverage(y, curve.ppf(levels)) - levels)
     scores = {"crps": curve.crps(y).mean(), "coverage_error": error.max()}
-    return {**_distances(curve, simulator, X), **scores}
+    return {**distances_to_truth(curve, simulator, X), **scores}
 
 
-def _risk(curve, loans):
+def risk_measures(curve, loans):
     """The four risk curves of the SCF paper, each (n_rows, n_loans); loans (n_rows, n_loans)."""
     lgd = loss_given_default(curve, loans, as_fraction=True)
     squared = shortfall_moment(curve, loans, order=2)
@@ -261,9 +261,9 @@ def _risk_curves(name, test, curve, largest, n_loans):
     """Rows of the four curves; `x` is the loan as a share of the largest."""
     shares = np.arange(1, n_loans + 1) / n_loans
     rows = []
-    for metric, values in _risk(curve, largest * shares[None]).items():
+    for metric, values in risk_measures(curve, largest * shares[None]).items():
         for share, value in zip(shares, values[0]):
-            rows += _rows(name, test, {metric: value} if np.isfinite(value) else {}, share)
+            rows += score_rows(name, test, {metric: value} if np.isfinite(value) else {}, share)
     return rows
 
 
@@ -271,14 +271,14 @@ def _risk_errors(name, test, model, truth, X):
     """Largest errors of the risk curves over 100 loans, means over rows; losses as a share of the loan."""
     largest = truth.simulator.ppf(X, 0.999)
     loans = largest * np.arange(1, 101) / 100
-    found, true = (_risk(each.predict_curve(X), loans) for each in (model, truth))
+    found, true = (risk_measures(each.predict_curve(X), loans) for each in (model, truth))
     errors = {
         "pd_error": found["pd"] - true["pd"],
         "el_error": (found["el"] - true["el"]) / loans,
         "lgd_error": np.where(true["pd"] > 0.01, np.nan_to_num(found["lgd"]) - np.nan_to_num(true["lgd"]), 0),
         "squared_error": (found["squared"] - true["squared"]) / loans**2,
     }
-    return _rows(name, test, {metric: np.abs(error).max(axis=1).mean() for metric, error in errors.items()})
+    return score_rows(name, test, {metric: np.abs(error).max(axis=1).mean() for metric, error in errors.items()})
 
 
 STUDIES = {

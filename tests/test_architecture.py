@@ -12,7 +12,8 @@ FOLDER = Path(__file__).resolve().parents[1] / "qrgmm"
 # The reading order: a file imports only files before it.
 ORDER = [
     "source", "loss", "interior_point", "screening", "quantile_regression", "curve", "risk", "metrics", "encoding",
-    "metamodel", "deepfm_network", "deepfm", "training", "generators", "peers", "cross_border", "queueing", "simulators",
+    "metamodel", "deepfm_network", "deepfm", "training", "generators", "peers", "cross_border",
+    "queueing", "simulators",
     "payment_practices", "datasets", "delayed_payment", "copula", "warning_scores", "early_warning", "portfolio",
     "memo", "desk", "studies", "payment_studies", "system_studies", "synthetic_studies", "sales_studies", "experiments",
     "plots",

@@ -21,10 +21,10 @@ from qrgmm.synthetic_studies import (
     Marginal,
     Truth,
     _draw_data,
-    _fitted,
     compare_models,
     compare_options,
     compare_variants,
+    fit_copy,
     sensitivity,
 )
 
@@ -155,7 +155,7 @@ def test_a_copy_is_fitted_with_its_own_seed_and_members():
     model = DeepFMQRGMM(levels=4)
     X = SIMULATOR.draw_covariates(60, rng=4)
     y = SIMULATOR.draw(X, rng=5)
-    first, second = (_fitted(model, X, y, np.random.default_rng(seed), n_members=2) for seed in (0, 1))
+    first, second = (fit_copy(model, X, y, np.random.default_rng(seed), n_members=2) for seed in (0, 1))
     assert not hasattr(model, "levels_") and first.n_members == 2 and model.n_members == 10
     assert first.random_state != second.random_state
-    assert isinstance(_fitted(QRGMM(levels=2), X[["x01"]], y, np.random.default_rng(0)), QRGMM)
+    assert isinstance(fit_copy(QRGMM(levels=2), X[["x01"]], y, np.random.default_rng(0)), QRGMM)

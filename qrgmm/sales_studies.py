@@ -1,0 +1,363 @@
+r"""One replication of each study of real sales: every model on a random split, and what a lender would have lost.
+
+Where the true law is unknown, sales that no model has seen judge it: the score of each law, the share of sales below
+each quantile, over all rows and within groups, and the share of loans, sized for one default in twenty, that would have
+defaulted. Replication `r` makes the same split in `big_mart` and `big_mart_peers`, so that rows of both stand in one
+table and differences are paired; the same holds for `cross_border`. Chapters 11 and 12 read them.
+"""
+
+import warnings
+from functools import cache, partial
+
+import numpy as np
+import pandas as pd
+from sklearn.base import BaseEstimator, clone
+from sklearn.model_selection import GroupShuffleSplit, ShuffleSplit
+
+from qrgmm.curve import QuantileCurve
+from qrgmm.datasets import load_big_mart
+from qrgmm.deepfm import DeepFMQRGMM
+from qrgmm.encoding import FieldEncoder
+from qrgmm.generators import ConditionalDiffusion, ConditionalWGAN, RectifiedFlow
+from qrgmm.loss import pinball_loss
+from qrgmm.metamodel import QRGMM
+from qrgmm.metrics import coverage
+from qrgmm.peers import BoostedQuantiles, Engression, QuantileForest, SplineFlow
+from qrgmm.risk import largest_loan
+from qrgmm.simulators import CrossBorderSales
+from qrgmm.synthetic_studies import (
+    OWN,
+    Marginal,
+    compare_samples,
+    distances_to_truth,
+    fit_copy,
+    risk_measures,
+    score_rows,
+)
+
+TEST_SHARE, MAX_DEFAULT_PROBABILITY = 0.2, 0.05
+TAUS = np.arange(1, 20) / 20  # at which coverage is recorded
+SHARES = np.array([0.01, 0.02, 0.05, 0.1, 0.2, 0.4, 0.7, 1.0])  # of the largest loan, at which risk is recorded
+# What stores are like is a function of which store it is, and most products have too few rows to learn one by one.
+BIG_MART_COLUMNS = [
+    "Outlet_Identifier", "Item_Type", "Item_Fat_Content", "Item_MRP", "Item_Visibility", "Item_Weight"
+]  # fmt: skip
+CROSS_BORDER_SEED = 2023
+OTHER = FieldEncoder(unseen="other")  # a test row may come from a team or store that no training row has
+
+# What was tried for every rival, beside its defaults, which are the best settings for the synthetic data: the same
+# number of settings for each, compared on held-out rows by the studies `big_mart_tuning` and `cross_border_tuning`.
+CANDIDATES = {
+    "cwgan": (
+        ConditionalWGAN,
+        [{}, {"weight_decay": 0.5}, {"weight_decay": 0.1}, {"hidden": (128, 128)}, {"learning_rate": 1e-3},
+         {"critic_steps": 5, "n_epochs": 250}],
+    ),
+    "diffusion": (
+        ConditionalDiffusion,
+        [{}, {"weight_decay": 1.0}, {"weight_decay": 0.3}, {"hidden": (128, 128)}, {"learning_rate": 1e-3},
+         {"patience": 6}],
+    ),
+    "rectified_flow": (
+        RectifiedFlow,
+        [{}, {"weight_decay": 1.0}, {"weight_decay": 0.3}, {"hidden": (128, 128)}, {"learning_rate": 1e-3},
+         {"patience": 6}],
+    ),
+    "engression": (
+        Engression,
+        [{}, {"num_epochs": 60, "lr": 1e-3}, {"num_epochs": 60}, {"num_epochs": 60, "hidden_dim": 128},
+         {"num_epochs": 60, "num_layer": 3}, {"num_epochs": 60, "noise_dim": 64}],
+    ),
+    "quantile_forest": (
+        QuantileForest,
+        [{}, {"min_samples_leaf": 5}, {"min_samples_leaf": 20}, {"min_samples_leaf": 30}, {"max_features": 1.0},
+         {"max_features": 1.0, "min_samples_leaf": 20}],
+    ),
+    "lightgbm": (
+        BoostedQuantiles,
+        [{}, {"n_rounds": 100, "options": {"learning_rate": 0.05, "num_leaves": 8}},
+         {"n_rounds": 100, "options": {"learning_rate": 0.05, "num_leaves": 8, "feature_fraction": 1.0}},
+         {"n_rounds": 200, "options": {"learning_rate": 0.03, "num_leaves": 4, "feature_fraction": 1.0}},
+         {"n_rounds": 300, "options": {"learning_rate": 0.03, "num_leaves": 16}},
+         {"n_rounds": 200, "options": {"learning_rate": 0.05, "num_leaves": 4, "min_data_in_leaf": 50}}],
+    ),
+    "spline_flow": (
+        SplineFlow,
+        [{}, {"weight_decay": 1.0}, {"weight_decay": 0.3}, {"bins": 8}, {"hidden": (32, 32)}, {"learning_rate": 1e-3}],
+    ),
+}  # fmt: skip
+# The number of the best of them, counted from 0.
+BEST = {
+    "big_mart": dict.fromkeys(CANDIDATES, 0),
+    "cross_border": dict.fromkeys(CANDIDATES, 0),
+}
+
+
+@cache
+def big_mart_table():
+    """Return covariates (8,523 rows), sales, the groups in which a law is checked, and no true law."""
+    table = load_big_mart()
+    bands = pd.qcut(table["Item_MRP"], 4, labels=False)
+    groups = {"store": table["Outlet_Identifier"].astype("category").cat.codes, "price band": bands}
+    return table[BIG_MART_COLUMNS], table["Item_Outlet_Sales"].to_numpy(), groups, None
+
+
+@cache
+def cross_border_table():
+    """Return covariates (3,495 rows), sales, groups, and the simulator that they come from."""
+    simulator = CrossBorderSales()
+    X = simulator.draw_covariates(rng=CROSS_BORDER_SEED)
+    sales = simulator.draw(X, rng=CROSS_BORDER_SEED + 1)
+    groups = {"selection team": X["selection_team"].astype("category").cat.codes}
+    groups["price band"] = pd.qcut(X["sale_price"], 4, labels=False)
+    return X, sales, groups, simulator
+
+
+class OfPrice(BaseEstimator):
+    """A model of sales divided by price, which is to say of units; its laws are of sales again.
+
+    Parameters
+    ----------
+    model : estimator
+        Such as `QRGMM`.
+    price : str
+        The column that holds the price of a unit.
+    random_state : int
+        Of the model, where it takes one.
+
+    Examples
+    --------
+    >>> X = pd.DataFrame({"price": [1.0, 2.0] * 20})
+    >>> curve = OfPrice(QRGMM(levels=4), "price").fit(X, 10 * X["price"]).predict_curve(X[:2])
+    >>> curve.ppf(0.5).round(6).ravel().tolist()
+    [10.0, 20.0]
+    """
+
+    def __init__(self, model, price="Item_MRP", random_state=0):
+        self.model, self.price, self.random_state = model, price, random_state
+
+    def fit(self, X, y):
+        """Fit to a data frame (n_rows, n_columns) and sales (n_rows,)."""
+        self.model_ = fit_copy(self.model, X, y / X[self.price].to_numpy(), np.random.default_rng(self.random_state))
+        return self
+
+    def predict_curve(self, X):
+        """Return the laws of sales, one per row, as a `QuantileCurve`."""
+        curve = self.model_.predict_curve(X)
+        return QuantileCurve(curve.levels, curve.values * X[self.price].to_numpy()[:, None])
+
+
+def candidate(name, number):
+    """Return a rival of QRGMM with one of its settings in `CANDIDATES`, not fitted."""
+    model, settings = CANDIDATES[name]
+    return model(encoder=OTHER, **settings[number])
+
+
+def best(table, names):
+    """Return rivals by label, each with the settings that are best for a table, "big_mart" or "cross_border"."""
+    return {name: candidate(name, BEST[table][name]) for name in names}
+
+
+def own_models():
+    """Return linear QRGMM, QRGMM-dagger and its ablations by label, with their defaults."""
+    return {name: clone(model).set_params(encoder=OTHER) for name, model in OWN.items()}
+
+
+def compare_on_split(models, load, rng, n_rows=None, n_members=10):
+    """Study models on one random 4:1 split (tables 2 and 3, figures 13 to 22 of the SCF paper).
+
+    Parameters
+    ----------
+    models : callable
+        Returns models by label; each has `fit` and `predict_curve`.
+    load : callable
+        `big_mart_table` or another that returns the same.
+    rng : numpy.random.Generator
+    n_rows : int, optional
+        Use so many rows of the table only.
+    n_members : int
+        Of `DeepFMQRGMM`.
+
+    Returns
+    -------
+    list of tuple
+        Rows as in `qrgmm.studies`. The tests are "unconditional" (one draw per test row against their sales), "test
+        rows", "risk" (mean risk of the test rows against that of all sales, by the loan as a share of the 99th
+        percentile of sales), and one per grouping, where x is the group. The model "truth" is, for Big Mart, sales of
+        training rows: what is left between two samples of the same law.
+    """
+    X, y, groups, simulator = load()
+    split_rng, model_rng = rng.spawn(2)
+    rows = np.arange(len(X)) if n_rows is None else split_rng.choice(len(X), n_rows, replace=False)
+    seed = int(split_rng.integers(2**31))
+    train, test = next(ShuffleSplit(1, test_size=TEST_SHARE, random_state=seed).split(rows))
+    train, test = rows[train], rows[test]
+    largest, low = np.quantile(y, [0.99, 0.05])
+    found = _score_reference(y, train, test, largest, low, groups, split_rng)
+    for name, model in ({"marginal": Marginal()} | models()).items():
+        draws_rng = np.random.default_rng(model_rng.integers(2**31))
+        model = _fit(model, X.iloc[train], y[train], draws_rng, n_members)
+        curve = _predict(model, X.iloc[test])
+        sample = curve.sample(1, draws_rng)[:, 0]
+        found += score_rows(name, "unconditional", compare_samples(sample, y[test]))
+        found += _score_laws(name, curve, y[test])
+        found += _score_risk(name, curve, y, largest, low)
+        found += _score_groups(name, y[test] < curve.ppf(MAX_DEFAULT_PROBABILITY)[:, 0], groups, test)
+        if simulator is not None:
+            found += score_rows(name, "true law", distances_to_truth(curve, simulator, X.iloc[test]))
+    return found
+
+
+def compare_new_products(rng, n_rows=None, n_members=10):
+    """Study products never seen, by splits at random and by product; the test names the split and the covariates."""
+    X, y, _, _ = big_mart_table()
+    products = load_big_mart()["Item_Identifier"]
+    split_rng, model_rng = rng.spawn(2)
+    rows = np.arange(len(X)) if n_rows is None else split_rng.choice(len(X), n_rows, replace=False)
+    seed, found = int(split_rng.integers(2**31)), []
+    for split, kept_together in {"known products": np.arange(len(X)), "new products": products.to_numpy()}.items():
+        splitter = GroupShuffleSplit(1, test_size=TEST_SHARE, random_state=seed)
+        train, test = (rows[part] for part in next(splitter.split(rows, groups=kept_together[rows])))
+        for covariates, columns in {"no identity": X, "identity": X.assign(product=products)}.items():
+            for name in ("qrgmm_deepfm", "qrgmm"):
+                model_seed = np.random.default_rng(model_rng.integers(2**31))
+                model = _fit(own_models()[name], columns.iloc[train], y[train], model_seed, n_members)
+                curve = _predict(model, columns.iloc[test])
+                scores = {"crps": curve.crps(y[test]).mean(), **_lend(curve, y[test])}
+                found += score_rows(name, f"{split}, {covariates}", scores)
+    return found
+
+
+def tune(names, load, rng, n_rows=None):
+    """Study every candidate setting of every rival on held-out training rows; x is the number of the setting."""
+    X, y, _, _ = load()
+    split_rng, model_rng = rng.spawn(2)
+    # The split of `compare_on_split`, whose test rows stay unseen here, and then another of its training rows.
+    rows = np.arange(len(X)) if n_rows is None else split_rng.choice(len(X), n_rows, replace=False)
+    seed = int(split_rng.integers(2**31))
+    train = rows[next(ShuffleSplit(1, test_size=TEST_SHARE, random_state=seed).split(rows))[0]]
+    fitted, held_out = (train[part] for part in next(ShuffleSplit(1, test_size=0.2, random_state=seed).split(train)))
+    found = []
+    for name in names:
+        for number in range(len(CANDIDATES[name][1])):
+            seed = np.random.default_rng(model_rng.integers(2**31))
+            curve = _predict(_fit(candidate(name, number), X.iloc[fitted], y[fitted], seed), X.iloc[held_out])
+            found += score_rows(name, "held-out rows", {"crps": curve.crps(y[held_out]).mean()}, number)
+    return found
+
+
+def _fit(model, X, y, rng, n_members=10):
+    return fit_copy(model, X, y, rng, n_members)
+
+
+def _predict(model, X):
+    with warnings.catch_warnings():  # that a level was never seen is no news here
+        warnings.filterwarnings("ignore", "column .* has levels never seen", UserWarning)
+        return model.predict_curve(X)
+
+
+def _lend(curve, y):
+    """What comes of loans sized for the allowed default probability: defaults, mean loan and loss per unit lent."""
+    loans = largest_loan(curve, max_default_probability=MAX_DEFAULT_PROBABILITY)
+    return {
+        "realised_default": (y < loans).mean(), "loan": loans.mean(),
+        "loss_rate": np.maximum(loans - y, 0).sum() / max(loans.sum(), 1e-12),
+    }  # fmt: skip
+
+
+def _score_laws(name, curve, y):
+    levels = np.arange(1, 90) / 90
+    scores = {
+        "crps": curve.crps(y).mean(),
+        "pinball_05": pinball_loss(y, curve.ppf(MAX_DEFAULT_PROBABILITY)[:, 0], MAX_DEFAULT_PROBABILITY).mean(),
+        "coverage_error": np.abs(coverage(y, curve.ppf(levels)) - levels).max(),
+        **_lend(curve, y),
+    }
+    found = score_rows(name, "test rows", scores)
+    for tau, share in zip(TAUS, coverage(y, curve.ppf(TAUS))):
+        found += score_rows(name, "test rows", {"coverage": share}, tau)
+    return found
+
+
+def _score_risk(name, curve, y, largest, low):
+    """The four risk curves, means over rows, and their largest errors: over all loans, and over those below `low`."""
+    benchmark = QuantileCurve.from_draws(y[None])
+    small, even = low * np.arange(1, 21) / 20, largest * np.arange(1, 51) / 50
+    found = []
+    for share, *values in zip(SHARES, *_mean_risk(curve, largest * SHARES).values()):
+        scores = dict(zip(("pd", "el", "lgd", "squared"), values))
+        found += score_rows(name, "risk", {key: value for key, value in scores.items() if np.isfinite(value)}, share)
+    for test, loans in {"risk, all loans": even, "risk, left tail": small}.items():
+        ours, true = _mean_risk(curve, loans), _mean_risk(benchmark, loans)
+        errors = {
+            "pd_error": ours["pd"] - true["pd"], "el_error": (ours["el"] - true["el"]) / loans,
+            "lgd_error": np.nan_to_num(ours["lgd"]) - np.nan_to_num(true["lgd"]),
+            "squared_error": (ours["squared"] - true["squared"]) / loans**2,
+        }  # fmt: skip
+        found += score_rows(name, test, {key: np.abs(error).max() for key, error in errors.items()})
+    return found
+
+
+def _mean_risk(curve, loans):
+    """Risk curves of a loan to a seller drawn from the rows, each (n_loans,)."""
+    risk = risk_measures(curve, np.broadcast_to(loans, (len(curve), len(loans))))
+    means = {name: risk[name].mean(axis=0) for name in ("pd", "el", "squared")}
+    with np.errstate(invalid="ignore"):
+        lgd = np.where(means["pd"] > 0, means["el"] / (loans * means["pd"]), np.nan)
+    return {"pd": means["pd"], "el": means["el"], "lgd": lgd, "squared": means["squared"]}
+
+
+def _score_groups(name, defaulted, groups, test):
+    """The share of a group's loans that default, sized row by row; the mean distance from what was allowed."""
+    found = []
+    for grouping, codes in groups.items():
+        shares = pd.Series(defaulted).groupby(codes.to_numpy()[test]).agg(["mean", "size"])
+        for group, share in shares["mean"].items():
+            found += score_rows(name, grouping, {"realised_default": share}, group)
+        error = np.average(np.abs(shares["mean"] - MAX_DEFAULT_PROBABILITY), weights=shares["size"])
+        found += score_rows(name, grouping, {"default_error": error})
+    return found
+
+
+def _score_reference(y, train, test, largest, low, groups, rng):
+    """What a perfect model would score: sales of as many training rows, and defaults that are coin flips."""
+    sample = rng.choice(y[train], len(test), replace=False)
+    found = score_rows("truth", "unconditional", compare_samples(sample, y[test]))
+    found += score_rows("truth", "unconditional", {"observed_mean": y[test].mean(), "observed_sd": y[test].std(ddof=1)})
+    found += _score_risk("truth", QuantileCurve.from_draws(y[test][:, None]), y, largest, low)
+    return found + _score_groups("truth", rng.random(len(test)) < MAX_DEFAULT_PROBABILITY, groups, test)
+
+
+def _big_mart_models():
+    units = {"qrgmm_units": OfPrice(QRGMM(encoder=OTHER)), "qrgmm_deepfm_units": OfPrice(DeepFMQRGMM(encoder=OTHER))}
+    return own_models() | best("big_mart", ["cwgan"]) | units
+
+
+_PEERS = ["diffusion", "rectified_flow", "engression", "quantile_forest", "lightgbm", "spline_flow"]
+STUDIES = {
+    "big_mart": partial(compare_on_split, _big_mart_models, big_mart_table),
+    "big_mart_peers": partial(compare_on_split, partial(best, "big_mart", _PEERS), big_mart_table),
+    "big_mart_products": compare_new_products,
+    "big_mart_tuning": partial(tune, list(CANDIDATES), big_mart_table),
+    "cross_border": partial(
+        compare_on_split, lambda: own_models() | best("cross_border", ["cwgan"]), cross_border_table
+    ),
+    "cross_border_peers": partial(compare_on_split, partial(best, "cross_border", _PEERS), cross_border_table),
+    "cross_border_tuning": partial(tune, list(CANDIDATES), cross_border_table),
+}
+_SPLITS = {"tiny": {"n_rows": 1500, "n_members": 2}, "paper": {}}
+SIZES = {name: _SPLITS for name in STUDIES} | {
+    name: {"tiny": {"n_rows": 1000}, "paper": {}} for name in ("big_mart_tuning", "cross_border_tuning")
+}
+FEWER = {"big_mart_products": 10, "big_mart_tuning": 2, "cross_border_tuning": 2}
+_STAND_IN = "the paper's data are private: simulated rows with its dimensions"
+_TUNED = "settings chosen on held-out rows"
+NOTES = {
+    "big_mart": f"sales in currency, as in the paper; CWGAN: {_TUNED}",
+    "big_mart_peers": f"not in the paper; {_TUNED}",
+    "big_mart_products": f"not in the paper; {FEWER['big_mart_products']} replications",
+    "big_mart_tuning": "not in the paper",
+    "cross_border": f"{_STAND_IN}; CWGAN: {_TUNED}",
+    "cross_border_peers": f"not in the paper; {_TUNED}; simulated rows",
+    "cross_border_tuning": "not in the paper; simulated rows",
+}
