@@ -113,12 +113,18 @@ def find_faults(found, events, width, scheme):
     return faults + [f"image does not load: {source}" for source in found["images"]]
 
 
-async def look(port, pages):
+async def connect(port):
+    """Return the browser's one tab."""
     targets = await AsyncHTTPClient().fetch(f"http://127.0.0.1:{port}/json")
     address = next(t["webSocketDebuggerUrl"] for t in json.loads(targets.body) if t["type"] == "page")
     tab = Tab(await websocket_connect(address, max_message_size=200_000_000))
     for domain in ("Page", "Runtime", "Network", "Log"):
         await tab.call(f"{domain}.enable")
+    return tab
+
+
+async def look(port, pages):
+    tab = await connect(port)
     formulas, faults = 0, []
     visits = list(itertools.product(pages, WIDTHS, SCHEMES))
     for page, width, scheme in tqdm(visits, desc="pages", unit="view"):
@@ -132,7 +138,8 @@ async def look(port, pages):
     return faults
 
 
-async def start_and_look(browser, pages):
+async def start_and_look(browser, pages, visit=look):
+    """Start a browser, have the pages visited, and return what `visit` found."""
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
         command = [browser, *FLAGS, f"--user-data-dir={profile}", "about:blank"]
         process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
@@ -142,7 +149,7 @@ async def start_and_look(browser, pages):
                 if port_file.exists() and port_file.read_text().strip():
                     break
                 await asyncio.sleep(0.1)
-            return await look(port_file.read_text().split()[0], pages)
+            return await visit(port_file.read_text().split()[0], pages)
         finally:
             process.terminate()
             process.wait()
