@@ -2,7 +2,8 @@ r"""The stochastic simulators that QRGMM learns from: two test problems, sales, 
 
 Every simulator has `draw_covariates(n_rows, rng)` and `draw(X, rng)`, one independent output per row of `X`, and
 `basis(X)`, the regressors that the QRGMM paper uses, without the intercept. Where the truth is known it is there as
-well: `ppf` and `cdf` of the test problems, the exact `mean` of the treatments. Chapter 6 learns them all.
+well: `ppf` and `cdf` of the test problems, the exact `mean` of the treatments. Chapter 6 learns them all. Sales, of
+which `CrossBorderSales` is in a file of its own, have data frames for covariates, and a true law.
 """
 
 from itertools import combinations_with_replacement
@@ -11,6 +12,8 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from qrgmm.cross_border import CrossBorderSales as CrossBorderSales  # one more simulator, in a file of its own
+from qrgmm.cross_border import check_points
 from qrgmm.queueing import LAST, OPEN, draw_arrivals, serve
 
 # Rows that are simulated together: large enough for NumPy, small enough for the processor's cache.
@@ -113,7 +116,7 @@ class _LocationScale(_Simulator):
         array of shape (n_rows, n_levels)
         """
         location, scale = self._location_and_scale(X)
-        return location + scale * self.noise.ppf(self._points("levels", levels, len(location)))
+        return location + scale * self.noise.ppf(check_points("levels", levels, len(location)))
 
     def cdf(self, X, y):
         """Return the true conditional distribution function.
@@ -129,21 +132,13 @@ class _LocationScale(_Simulator):
         array of shape (n_rows, n_points)
         """
         location, scale = self._location_and_scale(X)
-        distance = self._points("y", y, len(location)) - location
+        distance = check_points("y", y, len(location)) - location
         at_location = np.where(distance < 0, -np.inf, np.inf)  # where the scale is zero
         return self.noise.cdf(np.divide(distance, scale, out=at_location, where=scale > 0))
 
     def _draw(self, X, rng):
         location, scale = self._location_and_scale(X)
         return (location + scale * self.noise.rvs(size=location.shape, random_state=rng))[:, 0]
-
-    def _points(self, name, points, n_rows):
-        points = np.atleast_1d(np.asarray(points, dtype=float))
-        if points.ndim > 2 or points.size == 0 or (points.ndim == 2 and len(points) not in (1, n_rows)):
-            raise ValueError(f"{name} must be a number, (n_points,) or ({n_rows}, n_points), got shape {points.shape}")
-        if np.isnan(points).any() or (name == "levels" and ((points < 0) | (points > 1)).any()):
-            raise ValueError(f"{name} must be {'in [0, 1]' if name == 'levels' else 'numbers'}, got {points}")
-        return points
 
 
 class TestProblem1(_LocationScale):
