@@ -12,6 +12,7 @@ from pathlib import Path
 import benchmark_page
 import goals_page
 import handouts
+import ledger_page
 
 ROOT = Path(__file__).resolve().parents[1]
 BUILD = ROOT / "build"
@@ -31,6 +32,11 @@ def assemble_source(source):
     shutil.copytree(ROOT / "book", source / "book", ignore=shutil.ignore_patterns("__pycache__", *programs))
     (source / "book" / "benchmarks.md").write_text(benchmark_page.make_page())
     (source / "book" / "goals.md").write_text(goals_page.make_page())
+    (source / "book" / "ledger.md").write_text(ledger_page.make_page())
+    for name in ("README.md", "CHANGELOG.md"):  # the pages that show parts of them include them
+        shutil.copy(ROOT / name, source)
+    for name in ("CITATION.cff", "LICENSE"):
+        shutil.copy(ROOT / name, source / "book")
     handouts.write_handouts(handouts.HANDOUTS)
     shutil.make_archive(source / "book" / "handouts", "zip", handouts.HANDOUTS)
     (source / "notebooks").mkdir()

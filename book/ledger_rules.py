@@ -1,0 +1,270 @@
+"""Decide rows of the ledger by recorded results and published numbers.
+
+A check names a rule and what it is applied to; a rule returns a verdict and the numbers that decided it. All rules
+judge differences by their standard errors over replications, at a level of 1 % that the differences of a check share.
+"""
+
+import json
+from functools import cache
+from itertools import product
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from qrgmm import warning_scores as scores
+from qrgmm.experiments import RESULTS, compare_with_paper, load_results
+from qrgmm.plots import LABELS
+
+LEVEL = 0.01
+ROUNDING = 1e-12  # what was computed exactly and is nearer to zero than this is zero
+# From the gravest: a row with several checks gets the first of their verdicts in this list.
+VERDICTS = ["open", "cannot be done", "differs", "undecided", "ours", "same conclusion", "same"]
+COLUMNS = ["test", "metric", "model", "x"]
+
+
+class Difference(NamedTuple):
+    """A mean over replications with its standard error; a claim holds if `margin` is above zero."""
+
+    name: str
+    mean: float
+    error: float
+    margin: float
+    n: int
+
+
+def decide(check):
+    """Return the verdict of a check and its numbers in words; open where a study has no record or no number of ours."""
+    check = dict(check)
+    rule = RULES[check.pop("rule")]
+    try:
+        return rule(**check)
+    except FileNotFoundError as error:
+        return "open", str(error).partition(";")[0]
+
+
+def worst(verdicts):
+    return min(verdicts, key=VERDICTS.index)
+
+
+def compare_published(study, source=None, **which):
+    """Same if no published number differs from ours by more than the error of both."""
+    rows = pd.concat([beside_published(each) for each in as_list(study)])
+    rows = select(rows, source=source, **which).dropna(subset="published")
+    if rows["ours"].isna().any():
+        return "open", f"{rows['ours'].isna().sum()} published numbers have none of ours beside them"
+    equal = rows["published"] == rows["ours"]
+    # Without any spread there is no error to count in: equal numbers don't differ, others do.
+    rows["difference"] = rows["difference"].fillna(pd.Series(np.where(equal, 0.0, np.inf), rows.index))
+    n_runs = recorded(rows["study"].iloc[0])["replication"].nunique()
+    limit = critical_value(len(rows), n_runs)
+    beyond = (rows["difference"].abs() > limit).sum()
+    row = rows.iloc[rows["difference"].abs().to_numpy().argmax()]
+    truth = recorded(row["study"]).query("model == 'truth' and test == @row.test and metric == @row.metric")
+    grounds = f"{name(row, rows)} {number(row['published'])}, ours {number(row['ours'])}"
+    if row["noise_floor"] > 0:
+        grounds += f", noise floor {number(row['noise_floor'])}"
+    elif len(truth) and row["model"] != "truth":
+        grounds += f", truth {number(truth['value'].mean())}"
+    grounds += f": {row['difference']:+.1f} s.e.{count(n_runs)}".replace("-", "−")
+    if len(rows) > 1:
+        grounds = f"{beyond or 'none'} of {len(rows)} numbers beyond {limit:.1f} s.e.; the furthest: {grounds}"
+    return "differs" if beyond else "same", grounds
+
+
+def compare_order(study, low, high, by="model", of="value", **which):
+    """Everything in `low` is smaller than everything in `high`, in paired differences.
+
+    `by` says which column `low` and `high` are in. With ``of="error"`` values are distances from the truth in the same
+    replication, with ``of="spread"`` distances from the model's own median.
+    """
+    low, high = as_list(low), as_list(high)
+    wanted = {by: [*low, *high, *(["truth"] if of == "error" else [])]}
+    table = select(load(study), **which | wanted)
+    found = []
+    for cell, wide in make_wide(table, by):
+        if of == "error":
+            wide = wide.sub(wide["truth"], axis=0).abs()
+        elif of == "spread":
+            wide = (wide - wide.median()).abs()
+        for less, more in product(low, high):
+            values = (wide[more] - wide[less]).dropna()
+            label = f"{label_of(more)} − {label_of(less)}, {'' if of == 'value' else f'{of} of '}{name(cell, table)}"
+            found.append(make_difference(label, values, lambda mean: mean))
+    return judge(found)
+
+
+def compare_equal(study, among, within, by="model", **which):
+    """All values in `among` agree to a share `within` of their size."""
+    table = select(load(study), **which | {by: among})
+    found = []
+    for cell, wide in make_wide(table, by):
+        for one, other in zip(among, among[1:]):
+            values = ((wide[other] - wide[one]) / wide[one].mean()).dropna()
+            label = f"{label_of(other)} relative to {label_of(one)}, {name(cell, table)}"
+            found.append(make_difference(label, values, lambda mean: within - abs(mean)))
+    return judge(found, f"within {within:g}")
+
+
+def compare_near(study, target, within, **which):
+    """Means are nearer than `within` to a number, or to x."""
+    table = select(load(study), **which)
+    found = []
+    for key, part in table.groupby(COLUMNS, dropna=False):
+        cell = pd.Series(key, COLUMNS)
+        values = part["value"] - (cell["x"] if target == "x" else target)
+        label = f"{name(cell, table)} minus {'x' if target == 'x' else number(target)}"
+        found.append(make_difference(label, values, lambda mean: within - abs(mean)))
+    return judge(found, f"within {within:g}")
+
+
+def compare_trend(study, direction, slower=False, **which):
+    """Values rise (or fall) with x, with `slower` ever more slowly."""
+    table, sign = select(load(study), **which), {"rises": 1, "falls": -1}[direction]
+    found = []
+    for cell, wide in make_wide(table, "x"):
+        x = wide.columns.to_numpy(float)
+        slopes = sign * wide.diff(axis=1).iloc[:, 1:] / np.diff(x)
+        for i, upper in enumerate(x[1:]):
+            label = f"slope at {label_of(upper)}, {name(cell, table)}"
+            found.append(make_difference(label, slopes[upper], lambda mean: mean))
+            if slower and i:
+                label = f"loss of slope at {label_of(x[i])}, {name(cell, table)}"
+                found.append(make_difference(label, slopes[x[i]] - slopes[upper], lambda mean: mean))
+    return judge(found)
+
+
+def compare_times(record, faster, than):
+    """A recorded time is below a number of seconds, or below other times of the same record."""
+    seconds = json.loads((RESULTS / f"{record}.json").read_text())["seconds"]
+    others = {f"{than:g} s": than} if isinstance(than, float) else {label_of(one): seconds[one] for one in than}
+    holds = all(seconds[faster] < other for other in others.values())
+    grounds = f"{label_of(faster)} {number(seconds[faster])} s, against " + ", ".join(
+        label if isinstance(than, float) else f"{label} {number(other)} s" for label, other in others.items()
+    )
+    return "same conclusion" if holds else "differs", grounds
+
+
+def make_case():
+    """Scores of the early-warning paper's client (its table 2) against theta and against lambda, as recorded rows."""
+    parties = {"core": [0.6, 0.5, 0.4], "firm": [0.6, 0.3], "logistics": [0.5, 0.3]}
+    rs = [scores.party_score(values, scores.EQUAL_WEIGHTS[party]) for party, values in parties.items()]
+    rows = []
+    for test, grid in (("theta", np.arange(1.0, 11.0)), ("lambda", np.linspace(0, 1, 11))):
+        for x in grid:
+            theta, industry = (x, 0.0) if test == "theta" else (1.0, x)
+            total = float(scores.total_risk_score(rs, theta, industry))
+            alone = float(scores.traditional_score(rs, industry))
+            found = {("score", "TRS"): total, ("score", "traditional"): alone, ("lead", "TRS"): total - alone}
+            found["ratio", "TRS"] = total / alone
+            rows += [(model, test, metric, x, 0, value) for (metric, model), value in found.items()]
+    return pd.DataFrame(rows, columns=["model", "test", "metric", "x", "replication", "value"])
+
+
+RULES = {
+    "published": compare_published,
+    "order": compare_order,
+    "equal": compare_equal,
+    "near": compare_near,
+    "trend": compare_trend,
+    "times": compare_times,
+}
+COMPUTED = {"case of table 2": make_case}
+
+
+@cache
+def recorded(study):
+    return COMPUTED[study]() if study in COMPUTED else load_results(study)
+
+
+@cache
+def beside_published(study):
+    return compare_with_paper(study).assign(study=study)
+
+
+def load(study):
+    """Return recorded rows of one or several studies that share their data, or computed ones."""
+    parts = [recorded(each) for each in as_list(study)]
+    return pd.concat(parts).drop_duplicates([*COLUMNS, "replication"])
+
+
+def select(table, **which):
+    """Keep the rows whose columns have one of the given values; every value has to be there."""
+    for column, values in which.items():
+        if values is None:
+            continue
+        values = as_list(values)
+        if missing := [value for value in values if value not in set(table[column])]:
+            raise ValueError(f"{column} {missing} not found; there are {sorted(set(table[column]), key=str)}")
+        table = table[table[column].isin(values)]
+    return table
+
+
+def make_wide(table, by):
+    """Yield per test, metric, model and x, without `by`, a table of replications by the values of `by`."""
+    others = [column for column in COLUMNS if column != by]
+    for key, part in table.groupby(others, dropna=False, sort=False):
+        yield pd.Series(key, others), part.pivot(index="replication", columns=by, values="value")
+
+
+def make_difference(label, values, margin):
+    mean, n = float(values.mean()), len(values)
+    error = float(values.std(ddof=1) / np.sqrt(n)) if n > 1 else 0.0
+    return Difference(label, mean, error, margin(mean), n)
+
+
+def critical_value(n_comparisons, n_replications):
+    """Student's quantile at `LEVEL`, two-sided, shared among the comparisons; 0 for what was computed exactly."""
+    return stats.t.ppf(1 - LEVEL / 2 / n_comparisons, n_replications - 1) if n_replications > 1 else 0.0
+
+
+def judge(found, condition=""):
+    """Return the verdict over several differences and the least sure of them; `condition` says what they had to be."""
+    limits = [critical_value(len(found), each.n) * each.error for each in found]
+    if all(each.margin > limit + ROUNDING for each, limit in zip(found, limits)):
+        verdict = "same conclusion"
+    elif any(each.margin < ROUNDING - limit for each, limit in zip(found, limits)):
+        verdict = "differs"
+    else:
+        verdict = "undecided"
+    least = min(found, key=lambda each: each.margin / max(each.error, ROUNDING))
+    grounds = f"{least.name}: {number(least.mean)}{f' ± {number(least.error)}' if least.n > 1 else ''}{count(least.n)}"
+    if len(found) > 1:
+        grounds = f"{len(found)} differences{f' {condition}' if condition else ''}; the least sure: {grounds}"
+    elif condition:
+        grounds += f", {condition}"
+    return verdict, grounds
+
+
+def name(cell, table):
+    """Say metric, model, test and x of a row, leaving out what is the same in the whole table."""
+    words = [label_of(cell["metric"])]
+    if "model" in cell:
+        words.append(f"of {label_of(cell['model'])}")
+    if "test" in cell and table["test"].nunique() > 1:
+        words.append(f"({cell['test']})")
+    if "x" in cell and not pd.isna(cell["x"]):
+        words.append(f"at {label_of(cell['x'])}")
+    return " ".join(words)
+
+
+def label_of(value):
+    """Models as in the figures, other names without underscores and with their abbreviations in capitals."""
+    if not isinstance(value, str):
+        return f"x = {value:g}"
+    return LABELS.get(value) or " ".join(word.upper() if len(word) <= 3 else word for word in value.split("_"))
+
+
+def number(value):
+    """Four digits, or all of a whole number; no hyphens for minus."""
+    text = f"{value:,.0f}" if abs(value) >= 1000 else "0" if abs(value) < ROUNDING else f"{value:.4g}"
+    return text.replace("-", "−")
+
+
+def count(n_runs):
+    return f" ({n_runs} runs)" if n_runs > 1 else ""
+
+
+def as_list(values):
+    return values if isinstance(values, list) else [values]
