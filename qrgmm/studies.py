@@ -410,8 +410,6 @@ SIZES = {
         "paper": {"n_rows": 10_000, "n_test": 10_000, "m": 100, "n_joint": 2000, "n_draws": 2000},
     },
 }
-# Replications of size paper, where 100 would take hours on two cores.
-FEWER = {"levels": 40, "bank": 20}
 # How the setting of size paper differs from the paper's.
 NOTES = {
     "test_problem_1": "quantile regressions are exact; draws and test sets are our own",
