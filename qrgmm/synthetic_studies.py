@@ -221,19 +221,18 @@ def fit_copy(model, X, y, rng, n_members=10):
 
 
 def score_rows(model, test, scores, x=np.nan):
+    """Return rows of a study, one per metric, from scores by metric."""
     return [(model, test, metric, x, float(value)) for metric, value in scores.items()]
 
 
 def compare_samples(sample, reference):
+    """Return mean and standard deviation of a sample, and its distances to another, by metric."""
     distances = {"wd": wasserstein_distance(sample, reference), "ks": ks_statistic(sample, reference)}
     return {"mean": sample.mean(), "sd": sample.std(ddof=1), **distances}
 
 
 def distances_to_truth(curve, simulator, X):
-    """KS and Wasserstein distance to the true law, exact up to a grid of 200 levels, means over rows.
-
-    The Wasserstein distance is in units of each row's true standard deviation.
-    """
+    """Return KS and Wasserstein distance (in standard deviations) to the true law on 200 levels, means over rows."""
     u = (np.arange(200) + 0.5) / 200
     truth = simulator.ppf(X, u)
     far = np.abs(curve.ppf(u) - truth).mean(axis=1) / truth.std(axis=1)
@@ -249,7 +248,7 @@ def _scores_given_x(curve, simulator, X, y):
 
 
 def risk_measures(curve, loans):
-    """The four risk curves of the SCF paper, each (n_rows, n_loans); loans (n_rows, n_loans)."""
+    """Return the four risk curves of the SCF paper by metric, each (n_rows, n_loans), like the loans."""
     lgd = loss_given_default(curve, loans, as_fraction=True)
     squared = shortfall_moment(curve, loans, order=2)
     return {
