@@ -1,0 +1,245 @@
+"""The panel of the lender's desk computes what the package computes, in a JavaScript engine and driven in a browser.
+
+Needs node for the first and a Chromium for the second; where one is missing, the test says so and is skipped.
+"""
+
+import asyncio
+import importlib.util
+import json
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import nbformat
+import numpy as np
+import pytest
+
+from qrgmm.curve import QuantileCurve
+from qrgmm.memo import panel
+from qrgmm.risk import default_probability, expected_loss, largest_loan, loss_given_default
+
+ROOT = Path(__file__).resolve().parents[1]
+SCRIPT = ROOT / "qrgmm" / "desk_panel.js"
+MEASURES = {
+    "default_probability": default_probability,
+    "expected_loss": expected_loss,
+    "loss_given_default": loss_given_default,
+}
+NODE = shutil.which("node")
+
+
+def load_look():
+    spec = importlib.util.spec_from_file_location("look", ROOT / "book" / "look.py")
+    look = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(look)
+    return look
+
+
+look = load_look()
+BROWSER = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, look.BROWSERS)), None)
+
+
+def make_curves(rng):
+    """Laws of every kind: clamped and exponential ends, draws, ties, one level, negative knots."""
+    levels = np.r_[1:10, 10:100:5] / 100
+    gamma = np.quantile(rng.gamma(2.0, 50.0, size=(5, 400)), levels, axis=1).T
+    rounded = np.round(gamma / 40) * 40
+    return {
+        "clamped": QuantileCurve(levels, gamma),
+        "exponential": QuantileCurve(levels, gamma, tails="exponential"),
+        "ties": QuantileCurve(levels, rounded),
+        "negative": QuantileCurve(levels, gamma - 40),
+        "even": QuantileCurve(np.arange(1, 20) / 20, np.sort(rng.normal(100, 20, size=(3, 19)))),
+        "draws": QuantileCurve.from_draws(rng.poisson(8.0, size=(3, 30)).astype(float)),
+        "one level": QuantileCurve([0.5], [[7.0]]),
+        "all equal": QuantileCurve([0.25, 0.5, 0.75], [[5.0, 5.0, 5.0]]),
+    }
+
+
+def make_cases(rng):
+    """Arguments of the script's two functions, and what the package answers."""
+    cases, risks, loans = [], [], []
+    limits = [
+        {"max_default_probability": 0.05}, {"max_default_probability": 0.013, "max_expected_loss_rate": 0.004},
+        {"max_expected_loss_rate": 0.01}, {"max_default_probability": 0.2, "cap": 120.0},
+        {"max_default_probability": 0.0}, {"max_expected_loss_rate": 0.0}, {"max_default_probability": 1.0, "cap": 9e9},
+        {"max_default_probability": 0.5, "max_expected_loss_rate": 0.3},
+    ]  # fmt: skip
+    for curve in make_curves(rng).values():
+        for row in range(len(curve)):
+            law, revenue = curve[row], float(rng.uniform(0.5, 200))
+            knots = law.values[0] * revenue
+            tried = np.r_[0.0, knots, rng.uniform(0, 1.3 * max(knots[-1], 1), 20)]
+            sized = [largest_loan(law, unit_revenue=revenue, **limit).item() for limit in limits]
+            tried = np.r_[tried, [loan for loan in sized if loan < 1e8]].clip(0)
+            risks.append({name: measure(law, tried, revenue)[0] for name, measure in MEASURES.items()})
+            loans.append(sized)
+            shared = {"below": law.below.tolist(), "up_to": law.up_to.tolist()}
+            case = {"law": shared, "q": law.values[0].tolist(), "revenue": revenue, "loans": tried.tolist()}
+            cases.append(case | {"limits": limits})
+    return cases, risks, loans
+
+
+@pytest.mark.skipif(NODE is None, reason="no node on this machine: the panel's arithmetic is not run outside a browser")
+def test_the_arithmetic_of_the_page_is_that_of_the_package():
+    cases, risks, loans = make_cases(np.random.default_rng(16))
+    program = """
+      const {riskAt, largestLoan} = require(process.argv[1]);
+      const cases = JSON.parse(require("fs").readFileSync(0, "utf8"));
+      console.log(JSON.stringify(cases.map(({law, q, revenue, loans, limits}) => ({
+        risks: loans.map(loan => riskAt(law, q, revenue, loan)),
+        largest: limits.map(limit => largestLoan(law, q, revenue, limit)),
+      }))));
+    """
+    command = [NODE, "-e", program, str(SCRIPT)]
+    run = subprocess.run(command, input=json.dumps(cases), capture_output=True, text=True, check=True)
+    answers = json.loads(run.stdout)
+    assert len(answers) == len(cases) > 20
+    for answer, risk, largest in zip(answers, risks, loans, strict=True):
+        for name, expected in risk.items():
+            found = [np.nan if each[name] is None else each[name] for each in answer["risks"]]
+            np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-9, err_msg=name)
+        np.testing.assert_allclose(answer["largest"], largest, rtol=1e-9, atol=1e-9)
+
+
+# In a browser.
+
+OUTPUTS = [*MEASURES, "largest_loan", "loan", "unit_revenue", "max_default_probability", "max_expected_loss_rate"]
+READ = """(() => {
+  const root = document.querySelector(".desk-panel");
+  const values = name => root.querySelector(`[data-output="${name}"]`).dataset.value;
+  return {
+    outputs: Object.fromEntries(OUTPUTS.map(name => [name, values(name)])),
+    seller: root.querySelector("select").selectedIndex, kept: root.dataset.kept,
+    focus: document.activeElement.dataset.control ?? null,
+    drawn: root.querySelector("svg .desk-pd").getAttribute("d").length,
+  };
+})()""".replace("OUTPUTS", json.dumps(OUTPUTS))
+BOX = """(() => {
+  const control = document.querySelector(".desk-panel [data-control='CONTROL']");
+  const {left, top, width, height} = control.getBoundingClientRect();
+  return [left, top, width, height];
+})()"""
+KEYS = {"ArrowRight": 39, "ArrowLeft": 37, "ArrowDown": 40, "Home": 36, "End": 35, "PageUp": 33, "Tab": 9, "Enter": 13}
+
+
+async def press(tab, key, times=1):
+    code = {"key": key, "code": key, "windowsVirtualKeyCode": KEYS[key]}
+    for _ in range(times):
+        text = {"text": "\r"} if key == "Enter" else {}
+        await tab.call("Input.dispatchKeyEvent", type="keyDown", **code, **text)
+        await tab.call("Input.dispatchKeyEvent", type="keyUp", **code)
+
+
+async def click(tab, control, share=0.5):
+    left, top, width, height = await tab.evaluate(BOX.replace("CONTROL", control))
+    at = {"x": left + share * width, "y": top + height / 2, "button": "left", "clickCount": 1}
+    await tab.call("Input.dispatchMouseEvent", type="mousePressed", **at)
+    await tab.call("Input.dispatchMouseEvent", type="mouseReleased", **at)
+
+
+async def drive(tab, n_sellers):
+    """Work the panel as a reader would, and return what it shows after every action."""
+    seen = [await tab.evaluate(READ)]
+
+    async def note():
+        seen.append(await tab.evaluate(READ))
+
+    # By keyboard alone: from the seller through all controls, in the order in which they stand.
+    await tab.evaluate("document.querySelector('.desk-panel select').focus()")
+    order = [(await tab.evaluate(READ))["focus"]]
+    for keys in (
+        [("ArrowRight", 3), ("PageUp", 2), ("Home", 1), ("End", 1), ("ArrowLeft", 40)],
+        [("ArrowRight", 7), ("ArrowLeft", 19)],
+        [("ArrowRight", 20), ("End", 1), ("Home", 1), ("PageUp", 1)],
+        [("End", 1), ("ArrowLeft", 30)],
+    ):
+        await press(tab, "Tab")
+        order.append((await tab.evaluate(READ))["focus"])
+        for key, times in keys:
+            await press(tab, key, times)
+            await note()
+    await press(tab, "Tab")
+    order.append((await tab.evaluate(READ))["focus"])
+    await press(tab, "Enter")
+    await note()
+    assert order == ["seller", "loan", "unit_revenue", "max_default_probability", "max_expected_loss_rate", "largest"]
+    assert seen[-1]["kept"] == "true", "the button keeps the limits"
+    # Every seller, and loans by pointer.
+    for _ in range(n_sellers - 1):
+        await tab.evaluate("document.querySelector('.desk-panel select').focus()")
+        await press(tab, "ArrowDown")
+        await note()
+        for control, share in [("loan", 0.2), ("loan", 0.61), ("unit_revenue", 0.7), ("loan", 0.93)]:
+            await click(tab, control, share)
+            await note()
+        await click(tab, "max_default_probability", 0.4)
+        await click(tab, "largest")
+        await note()
+    await asyncio.sleep(0.6)
+    return seen, await tab.evaluate("document.querySelector('.desk-panel [role=status]').textContent")
+
+
+def compare_with_package(html, seen):
+    """Compare every state of the panel with the package, from the numbers that the page itself was given."""
+    data = json.loads(re.search(r'<script type="application/json">(.*?)</script>', html, re.S)[1])
+    curve = QuantileCurve.__new__(QuantileCurve)
+    knots = np.array([seller["values"] for seller in data["sellers"]])
+    below, up_to = np.array(data["below"]), np.array(data["up_to"])
+    curve._set_law((below + up_to) / 2, knots, below, up_to)
+    for state in seen:
+        value = {name: float(text) if text not in ("", "NaN") else None for name, text in state["outputs"].items()}
+        law, loan, revenue = curve[state["seller"]], value["loan"], value["unit_revenue"]
+        for name, measure in MEASURES.items():
+            expected = measure(law, loan, revenue).item()
+            found = np.nan if value[name] is None else value[name]
+            np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-9, err_msg=f"{name} in {state}")
+        limits = {name: value[name] for name in ("max_default_probability", "max_expected_loss_rate")}
+        largest = largest_loan(law, unit_revenue=revenue, cap=data["cap"] or np.inf, **limits).item()
+        np.testing.assert_allclose(value["largest_loan"], largest, rtol=1e-9, atol=1e-9, err_msg=str(state))
+        assert state["kept"] == str(loan <= largest).lower() and state["drawn"] > 60
+    assert len({state["outputs"]["default_probability"] for state in seen}) > 5, "the sliders move the risk"
+
+
+def chapter_panel():
+    notebook = nbformat.read(ROOT / "notebooks" / "16_lenders_desk.ipynb", as_version=4)
+    outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
+    (text,) = [o["data"]["text/html"] for o in outputs if "desk-panel" in o.get("data", {}).get("text/html", "")]
+    return text
+
+
+def made_up_panel():
+    curve = QuantileCurve([0.02, 0.05, 0.3, 0.6, 0.9], [[5.0, 9.0, 20.0, 31.0, 55.0], [0.0, 0.0, 3.0, 3.0, 8.0]])
+    return panel(curve, ["<b> & co", "ties"], [12.5, 3.0], {"max_default_probability": 0.05, "cap": 290.0})
+
+
+@pytest.mark.skipif(BROWSER is None, reason="no Chromium on this machine: the panel was not driven in a browser")
+@pytest.mark.parametrize("make", [chapter_panel, made_up_panel])
+def test_the_panel_driven_by_keyboard_and_pointer_agrees_with_the_package(make, tmp_path):
+    html, page = make(), tmp_path / "panel.html"
+    page.write_text(f'<!DOCTYPE html><html lang="en"><meta charset="utf-8"><title>desk</title>{html}</html>', "utf-8")
+    n_sellers = html.count("<option>")
+
+    async def visit(port, pages):
+        tab = await look.connect(port)
+        try:
+            found = await tab.open(*pages, 1000, "light")
+            seen, spoken = await drive(tab, n_sellers)
+            faults = look.find_faults(found | {"theme": "light"}, tab.events, 1000, "light")
+            return seen, spoken, faults, await tab.open(*pages, 420, "dark")
+        finally:
+            tab.socket.close()
+
+    seen, spoken, faults, narrow = asyncio.run(look.start_and_look(BROWSER, [page], visit))
+    assert not faults and narrow["width"] <= narrow["window"]
+    assert "largest loan is" in spoken
+    compare_with_package(html, seen)
+
+
+@pytest.mark.parametrize("make", [chapter_panel, made_up_panel])
+def test_the_panel_can_be_read_without_a_script_and_asks_no_host(make):
+    html = make()
+    assert "<noscript>" in html and not re.search(r"(?:src|href)=|https?://", html)
+    assert len(re.findall(r"<label>", html)) == 5 == len(re.findall(r"</label>", html))
