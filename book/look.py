@@ -1,7 +1,9 @@
 """Open every built page in headless Chromium, check what only a browser can know, and photograph it.
 
 Each page is opened at two widths, light and dark, without network. It must log nothing on the console, ask no host for
-anything, render every formula, and not be wider than the window. Pictures go to build/screenshots/.
+anything, render every formula, and not be wider than the window. With all that it hides unfolded, it must pass axe-core,
+a checker of accessibility: contrast, headings in order, names of links and buttons, what the keyboard can reach.
+Pictures go to build/screenshots/.
 Needs a Chromium on the machine (`chromium`, `chromium-browser`, `google-chrome`, or $CHROMIUM); without one it says so.
 """
 
@@ -14,6 +16,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from importlib.resources import files
 from pathlib import Path
 
 from tornado.httpclient import AsyncHTTPClient
@@ -48,6 +51,16 @@ MEASURE = """(async () => {
     theme: document.documentElement.dataset.theme, height: document.documentElement.scrollHeight,
   };
 })()"""
+AUDIT = """(async () => {
+  document.querySelectorAll("details").forEach(each => each.open = true);
+  document.querySelectorAll(".toggle-hidden").forEach(each => each.classList.remove("toggle-hidden"));
+  await new Promise(resolve => setTimeout(resolve, 500));  // colours fade in, and scripts look at what was unfolded
+  const found = await axe.run(document, {resultTypes: ["violations"], rules: {"link-in-text-block": {enabled: true}}});
+  return found.violations.map(({id, help, nodes}) => {
+    const {target, failureSummary} = nodes[0];
+    return `${help} (${id}), ${nodes.length} times, first at ${target.join(" ")}: ${failureSummary.split("\\n").pop().trim()}`;
+  });
+})()"""
 
 
 class Tab:
@@ -73,8 +86,19 @@ class Tab:
         await self.call("Page.navigate", url=page.as_uri())
         while not any(event["method"] == "Page.loadEventFired" for event in self.events):
             self.events.append(json.loads(await self.socket.read_message()))
-        answer = await self.call("Runtime.evaluate", expression=MEASURE, awaitPromise=True, returnByValue=True)
-        return answer["result"]["value"]
+        return await self.evaluate(MEASURE)
+
+    async def evaluate(self, expression):
+        """Return the value of a script in the page, waiting for it if it is a promise."""
+        answer = await self.call("Runtime.evaluate", expression=expression, awaitPromise=True, returnByValue=True)
+        if "exceptionDetails" in answer:
+            raise RuntimeError(answer["exceptionDetails"]["exception"].get("description", "a script failed"))
+        return answer["result"].get("value")
+
+    async def audit(self):
+        """Return what axe-core finds wrong with the page, as a list of sentences."""
+        await self.evaluate(files("axe_core_python").joinpath("axe.min.js").read_text() + "; null")
+        return await self.evaluate(AUDIT)
 
     async def resize(self, width, height):
         size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
@@ -133,7 +157,8 @@ async def look(port, pages):
         await tab.photograph(SCREENSHOTS / f"{name}-{width}-{scheme}.png", width, found["height"])
         formulas += found["rendered"]
         view = f"{name}, {width} pixels, {scheme}"
-        faults += [f"{view}: {fault}" for fault in find_faults(found, tab.events, width, scheme)]
+        wrong = find_faults(found, tab.events, width, scheme) + await tab.audit()
+        faults += [f"{view}: {fault}" for fault in wrong]
     print(f"{len(pages)} pages, {len(visits)} views, {formulas} formulas; pictures in {SCREENSHOTS.relative_to(ROOT)}/")
     return faults
 
