@@ -1,6 +1,7 @@
-"""No number in prose without a source: a cell of the same chapter prints or sets it, or it is exempt for a reason.
+"""No number in prose without a source, and no term of the glossary without a use.
 
-Numbers in words are not looked at; nor are formulas, code, dates, and numbers that are names, as in "figure 6".
+The source of a number is a cell of the same chapter that prints or sets it; else it is exempt for a reason. Numbers in
+words are not looked at; nor are formulas, code, dates, and numbers that are names, as in "figure 6".
 """
 
 import re
@@ -109,6 +110,15 @@ def test_every_number_in_prose_has_a_source(path):
 
 def test_exemptions_are_of_pages_that_exist():
     assert {page for page, _ in EXEMPT} <= {path.stem for path in [*CHAPTERS, *PAGES]}
+
+
+def test_every_term_of_the_glossary_is_linked_from_a_chapter():
+    glossary = (ROOT / "book" / "glossary.md").read_text(encoding="utf-8")
+    entries = re.findall(r"((?:^\w.*\n)+)(?=^  \S)", glossary.partition("```{glossary}\n")[2], re.MULTILINE)
+    roles = [role for path in CHAPTERS for role in re.findall(r"\{term\}`([^`]+)`", path.read_text(encoding="utf-8"))]
+    linked = {" ".join(re.sub(r".*<(.+)>", r"\1", role, flags=re.DOTALL).split()).lower() for role in roles}
+    assert len(entries) > 30
+    assert not [entry for entry in entries if not linked & {term.lower() for term in entry.splitlines()}]
 
 
 def test_a_number_without_a_source_is_found():
