@@ -9,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import api_pages
 import benchmark_page
 import goals_page
 import handouts
@@ -33,6 +34,7 @@ def assemble_source(source):
     (source / "book" / "benchmarks.md").write_text(benchmark_page.make_page())
     (source / "book" / "goals.md").write_text(goals_page.make_page())
     (source / "book" / "ledger.md").write_text(ledger_page.make_page())
+    api_pages.write_pages(source / "book")
     for name in ("README.md", "CHANGELOG.md"):  # the pages that show parts of them include them
         shutil.copy(ROOT / name, source)
     for name in ("CITATION.cff", "LICENSE"):

@@ -10,7 +10,7 @@ def pinball_loss(y, quantile, tau):
 
     .. math:: \rho_\tau(e) = e\,(\tau - 1\{e < 0\}) = \tau e + (-e)^+, \qquad e = y - q
 
-    Under-prediction costs :math:`\tau` a unit, over-prediction :math:`1 - \tau` [1]_.
+    Under-prediction costs :math:`\tau` a unit, over-prediction :math:`1 - \tau`.
 
     Parameters
     ----------
@@ -26,9 +26,9 @@ def pinball_loss(y, quantile, tau):
     array or tensor
         The losses, in the units of `y`, in the broadcast shape; NumPy in, NumPy out; torch in, torch out.
 
-    References
-    ----------
-    .. [1] Koenker and Bassett (1978), "Regression quantiles". Derived in chapter 3.
+    Notes
+    -----
+    Koenker and Bassett (1978), "Regression quantiles"; chapter 3.
 
     Examples
     --------

@@ -1,0 +1,26 @@
+"""The reference of the package shows every module once, in reading order, and is listed in the table of contents."""
+
+import api_pages
+import yaml
+from test_architecture import ORDER
+
+
+def test_the_readme_lists_every_module_in_reading_order():
+    assert api_pages.read_order() == ORDER
+
+
+def test_every_module_is_on_one_page(tmp_path):
+    api_pages.write_pages(tmp_path)
+    pages = [tmp_path / "api" / f"{api_pages.slug(title)}.md" for title in api_pages.PARTS.values()]
+    assert sorted(pages) == sorted((tmp_path / "api").iterdir())
+    text = "".join(page.read_text() for page in pages)
+    assert [line.split(".")[-1] for line in text.splitlines() if line.startswith(".. automodule::")] == ORDER
+    assert all(f"(api-{api_pages.slug(module)})=" in text for module in ORDER)
+
+
+def test_every_page_is_in_the_table_of_contents():
+    toc = yaml.safe_load((api_pages.ROOT / "book" / "_toc.yml").read_text())
+    chapters = [chapter for part in toc["parts"] for chapter in part["chapters"]]
+    listed = next(chapter["sections"] for chapter in chapters if chapter["file"] == "book/api")
+    titles = api_pages.PARTS.values()
+    assert [section["file"] for section in listed] == [f"book/api/{api_pages.slug(title)}" for title in titles]
