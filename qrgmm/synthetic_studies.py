@@ -57,6 +57,7 @@ OPTIONS = {
     "as in the paper": {"head": "free", "n_members": 1, "stack": False, "recalibrate": False, "average": False},
 }
 TAUS = np.arange(1, 10) / 10  # at which coverage is recorded
+EVEN = (np.arange(200) + 0.5) / 200  # levels at which a law is compared with the true one
 
 
 class Truth:
@@ -193,7 +194,7 @@ def sensitivity(rng, steps, sizes, n_draws, n_members):
             model = fit_copy(DeepFMQRGMM(levels=m), X[:size], y[:size], model_rng, n_members)
             sample = model.sample(x, n_draws, model_rng)[0]
             at_point = ks_statistic(sample, lambda sales: simulator.cdf(x, sales)[0])
-            on_rows = distances_to_truth(model.predict_curve(X_test), simulator, X_test)["ks"]
+            on_rows = distances_to_truth(model.predict_curve(X_test), simulator.ppf(X_test, EVEN))["ks"]
             rows += score_rows("qrgmm_deepfm", f"n = {size}, point", {"ks": at_point}, m)
             rows += score_rows("qrgmm_deepfm", f"n = {size}, test rows", {"ks": on_rows}, m)
         truth = simulator.ppf(x, data_rng.random(n_draws))[0]
@@ -231,12 +232,10 @@ def compare_samples(sample, reference):
     return {"mean": sample.mean(), "sd": sample.std(ddof=1), **distances}
 
 
-def distances_to_truth(curve, simulator, X):
-    """Return KS and Wasserstein distance (in standard deviations) to the true law on 200 levels, means over rows."""
-    u = (np.arange(200) + 0.5) / 200
-    truth = simulator.ppf(X, u)
-    far = np.abs(curve.ppf(u) - truth).mean(axis=1) / truth.std(axis=1)
-    return {"ks": np.abs(curve.cdf(truth) - u).max(axis=1).mean(), "wd": far.mean()}
+def distances_to_truth(curve, truth):
+    """Return KS and Wasserstein distance (in standard deviations) to true quantiles at `EVEN`, means over rows."""
+    far = np.abs(curve.ppf(EVEN) - truth).mean(axis=1) / truth.std(axis=1)
+    return {"ks": np.abs(curve.cdf(truth) - EVEN).max(axis=1).mean(), "wd": far.mean()}
 
 
 def _scores_given_x(curve, simulator, X, y):
@@ -244,7 +243,7 @@ def _scores_given_x(curve, simulator, X, y):
     levels = np.arange(1, 90) / 90
     error = np.abs(coverage(y, curve.ppf(levels)) - levels)
     scores = {"crps": curve.crps(y).mean(), "coverage_error": error.max()}
-    return {**distances_to_truth(curve, simulator, X), **scores}
+    return {**distances_to_truth(curve, simulator.ppf(X, EVEN)), **scores}
 
 
 def risk_measures(curve, loans):
