@@ -44,6 +44,10 @@ class Decisions:
     Attributes
     ----------
     names : list of str
+    sellers : pandas.DataFrame
+        Their rows, as given.
+    reference : dict
+        See `reference_values`.
     curve : QuantileCurve
         Their laws of sales, in units sold.
     refits : list of QuantileCurve
@@ -63,6 +67,8 @@ class Decisions:
     """
 
     names: list
+    sellers: pd.DataFrame
+    reference: dict
     curve: QuantileCurve
     refits: list
     unit_revenue: np.ndarray
@@ -486,9 +492,10 @@ def decide(
     table["comparable_default_share"] = share_below(sales[nearest], table["loan"].to_numpy(), revenue)
     place = place_in_portfolio(curve, table["loan"].to_numpy(), loading, rng=rng, unit_revenue=revenue)
     table = pd.concat([table, place.set_axis(sellers.index), *([] if flags is None else [flags])], axis=1)
-    drivers = loan_drivers(model, sellers, reference_values(history), unit_revenue, **limits)
+    reference = reference_values(history)
+    drivers = loan_drivers(model, sellers, reference, unit_revenue, **limits)
     source = str(history.attrs.get("source", "history"))
-    return Decisions(names, curve, refits, revenue, limits, table, drivers, nearest, source)
+    return Decisions(names, sellers, reference, curve, refits, revenue, limits, table, drivers, nearest, source)
 
 
 def main(arguments=None):

@@ -82,7 +82,9 @@
   if (typeof module === "object" && module.exports) module.exports = { riskAt, largestLoan };
   if (typeof document === "undefined") return;
 
-  const money = (x) => x.toLocaleString("en-GB", { maximumFractionDigits: Math.abs(x) < 1000 ? 1 : 0 });
+  const places = (x) => Math.abs(x) < 100 ? 2 : Math.abs(x) < 1000 ? 1 : 0;
+  const money = (x) => x.toLocaleString("en-GB", { minimumFractionDigits: places(x), maximumFractionDigits: places(x) });
+  const round = (x) => x.toLocaleString("en-GB", { maximumFractionDigits: places(x) });
   const percent = (x) => `${(100 * x).toLocaleString("en-GB", { minimumFractionDigits: 1, maximumFractionDigits: 2 })} %`;
 
   // A round number not below x, and the step of a slider that goes there in some hundred steps.
@@ -93,7 +95,7 @@
   }
 
   function draw(svg, law, seller, state) {
-    const width = 520, height = 270, left = 48, right = 14, top = 16, bottom = 42;
+    const width = 520, height = 270, left = 58, right = 14, top = 16, bottom = 42;
     const x = (loan) => left + (width - left - right) * loan / state.top;
     const y = (share) => height - bottom - (height - top - bottom) * share;
     const path = (points) => points.map(([a, b], i) => `${i ? "L" : "M"}${x(a).toFixed(1)},${y(b).toFixed(1)}`).join("");
@@ -112,7 +114,7 @@
     svg.innerHTML = [
       ...ticks.map((t) => `<path class="desk-grid" d="M${left},${y(t)}H${width - right}"/>
         <text x="${left - 6}" y="${y(t) + 4}" text-anchor="end">${100 * t} %</text>
-        <text x="${x(t * state.top)}" y="${height - bottom + 18}" text-anchor="${t < 1 ? "middle" : "end"}">${money(t * state.top)}</text>`),
+        <text x="${x(t * state.top)}" y="${height - bottom + 18}" text-anchor="${t < 1 ? "middle" : "end"}">${round(t * state.top)}</text>`),
       `<text x="${(left + width - right) / 2}" y="${height - 6}" text-anchor="middle">loan (currency)</text>`,
       limit == null ? "" : `<path class="desk-limit" d="M${left},${y(limit)}H${width - right}"/>`,
       state.largest <= state.top ? upright(state.largest, "largest") : "",
@@ -153,7 +155,7 @@
       state.largest = largestLoan(data, chosen.values, state.revenue, state.limits);
       const risk = riskAt(data, chosen.values, state.revenue, state.loan);
       const rate = state.loan > 0 ? risk.expected_loss / state.loan : 0;
-      show("loan", state.loan, money(state.loan));
+      show("loan", state.loan, round(state.loan));
       show("unit_revenue", state.revenue, `${money(state.revenue)} (${control("unit_revenue").value} %)`);
       for (const [name, limit] of Object.entries(state.limits)) {
         if (name !== "cap") show(name, limit ?? "", limit == null ? "no limit" : percent(limit));
@@ -190,7 +192,7 @@
     }
 
     function chooseSeller() {
-      const chosen = seller(), high = chosen.unit_revenue * quantile(data, chosen.values, 0.95);
+      const chosen = seller(), high = chosen.unit_revenue * quantile(data, chosen.values, 0.6);
       const { top, step } = roundUp(high > 0 ? high : 1);
       Object.assign(control("loan"), { max: top, step });
       control("unit_revenue").value = 100;

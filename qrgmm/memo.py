@@ -136,7 +136,8 @@ def write_memo(decisions, path):
     >>> from qrgmm.curve import QuantileCurve
     >>> table = pd.DataFrame({"loan": [30.0], "comparable_default_share": 0.1, "cvar_alone": 9.0, "cvar_part": 7.0})
     >>> found = Decisions(
-    ...     names=["A"], curve=QuantileCurve([0.25, 0.5, 0.75], [10.0, 20.0, 40.0]), refits=[], unit_revenue=[2.0],
+    ...     names=["A"], sellers=pd.DataFrame({"price": [2.0]}), reference={"price": 1.5}, refits=[],
+    ...     curve=QuantileCurve([0.25, 0.5, 0.75], [10.0, 20.0, 40.0]), unit_revenue=[2.0],
     ...     limits={"max_default_probability": 0.5}, table=table, drivers=pd.DataFrame({"price": [4.0]}),
     ...     comparables=np.zeros((1, 10), dtype=int), source="history.csv",
     ... )
@@ -179,7 +180,9 @@ def _write_seller(decisions, i):
         if flag in row:
             sentences.append(f"{'FLAG' if row[flag] else 'No flag'}: {words} {row[value]:.2f}.")
     drivers = decisions.drivers.iloc[i].sort_values(key=abs, ascending=False)
-    drivers = pd.DataFrame({"what the seller's own value adds to the loan": drivers.map("{:+,.0f}".format)})
+    own = decisions.sellers.iloc[i]
+    labels = [f"{name}: {_show(own[name])}, not {_show(decisions.reference[name])}" for name in drivers.index]
+    drivers = pd.DataFrame({"adds to the loan": drivers.map("{:+,.0f}".format).to_numpy()}, labels)
     body = [
         f"<h2>{html.escape(decisions.names[i])}</h2>",
         f"<p><strong>{decision}.</strong> {' '.join(sentences)}</p>",
@@ -249,6 +252,10 @@ def _chart(x, line, band, low, high, mark, x_label, title):
 
 def _table(frame):
     return frame.to_html(border=0)
+
+
+def _show(value):
+    return value if isinstance(value, str) else f"{value:.4g}"
 
 
 def _percent_or_top(limit, top):
