@@ -63,6 +63,11 @@ def test_the_reading_order_names_every_file():
     assert {path.stem for path in FOLDER.glob("*.py")} == {*ORDER, "__init__"}
 
 
+def test_the_readme_tells_the_same_order():
+    listed = (FOLDER.parent / "README.md").read_text(encoding="utf-8").partition("in this order:")[2].partition(";")[0]
+    assert re.findall(r"`(\w+)`", listed) == ORDER
+
+
 @each_module
 def test_a_file_imports_only_files_before_it(name):
     own = {found.split(".")[1] for found in imported_names(TREES[name]) if found.startswith("qrgmm.")}

@@ -98,7 +98,8 @@ def test_every_exercise_has_a_solution_and_every_figure_its_words(path):
         if any("image/png" in output.get("data", {}) for output in cell.outputs):
             mystnb = cell.metadata.get("mystnb", {})
             assert mystnb.get("figure", {}).get("name", "").startswith("fig-"), f"{cell.id}: a figure needs a name"
-            assert mystnb["figure"].get("caption") and mystnb.get("image", {}).get("alt"), f"{cell.id}: caption and alt"
+            caption, alt = mystnb["figure"].get("caption"), mystnb.get("image", {}).get("alt")
+            assert caption and alt and alt not in caption and caption not in alt, f"{cell.id}: caption and alt"
 
 
 def test_table_of_contents_lists_every_chapter():
