@@ -21,6 +21,9 @@ LABELS = {
     "quantile_forest": "quantile forest",
     "lightgbm": "LightGBM",
     "spline_flow": "spline flow",
+    "qrgmm_units": "QRGMM of units",
+    "qrgmm_deepfm_units": "QRGMM† of units",
+    "store_table": "table of stores",
 }
 COLORS = {
     "truth": "#000000",
@@ -36,6 +39,9 @@ COLORS = {
     "quantile_forest": "#999933",
     "lightgbm": "#44AA99",
     "spline_flow": "#AA4499",
+    "qrgmm_units": "#00405E",
+    "qrgmm_deepfm_units": "#7A3600",
+    "store_table": "#117733",
 }
 CYCLE = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000"]
 FLOWS = {"goods": "#009E73", "cash": "#D55E00", "data": "#0072B2", "control": "#CC79A7"}
