@@ -76,12 +76,17 @@ def compare_published(study, source=None, **which):
 def compare_order(study, low, high, by="model", of="value", **which):
     """Everything in `low` is smaller than everything in `high`, in paired differences.
 
-    `by` says which column `low` and `high` are in. With ``of="error"`` values are distances from the truth in the same
-    replication, with ``of="spread"`` distances from the model's own median.
+    `by` says which column `low` and `high` are in. With ``of="error"`` values are distances from the truth, or from
+    what was observed where that is recorded, in the same replication; with ``of="spread"`` from the model's own median.
     """
     low, high = as_list(low), as_list(high)
     wanted = {by: [*low, *high, *(["truth"] if of == "error" else [])]}
-    table = select(load(study), **which | wanted)
+    table = load(study)
+    if of == "error":
+        observed = table[table["metric"].str.startswith("observed_")]
+        observed = observed.assign(metric=observed["metric"].str.removeprefix("observed_"))
+        table = pd.concat([observed, table]).drop_duplicates([*COLUMNS, "replication"])
+    table = select(table, **which | wanted)
     found = []
     for cell, wide in make_wide(table, by):
         if of == "error":
@@ -253,7 +258,9 @@ def label_of(value):
     """Models as in the figures, other names without underscores and with their abbreviations in capitals."""
     if not isinstance(value, str):
         return f"x = {value:g}"
-    return LABELS.get(value) or " ".join(word.upper() if len(word) <= 3 else word for word in value.split("_"))
+    return LABELS.get(value) or " ".join(
+        word.upper() if len(word) <= 3 or not set("aeiou") & set(word) else word for word in value.split("_")
+    )
 
 
 def number(value):
