@@ -56,6 +56,8 @@ class Decisions:
         In currency per unit.
     limits : dict of str to float
         Arguments of `largest_loan`.
+    loading : float
+        See `place_in_portfolio`.
     table : pandas.DataFrame
         One row per seller: see `size_loans`, `loan_band`, `share_below` and `place_in_portfolio`.
     drivers : pandas.DataFrame
@@ -73,6 +75,7 @@ class Decisions:
     refits: list
     unit_revenue: np.ndarray
     limits: dict
+    loading: float
     table: pd.DataFrame
     drivers: pd.DataFrame
     comparables: np.ndarray
@@ -495,7 +498,9 @@ def decide(
     reference = reference_values(history)
     drivers = loan_drivers(model, sellers, reference, unit_revenue, **limits)
     source = str(history.attrs.get("source", "history"))
-    return Decisions(names, sellers, reference, curve, refits, revenue, limits, table, drivers, nearest, source)
+    return Decisions(
+        names, sellers, reference, curve, refits, revenue, limits, loading, table, drivers, nearest, source
+    )  # fmt: skip
 
 
 def main(arguments=None):

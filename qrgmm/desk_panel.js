@@ -173,7 +173,7 @@
       // Read out once the slider rests, and not at every step.
       clearTimeout(announcement);
       announcement = setTimeout(() => {
-        root.querySelector("[role='status']").textContent = `${chosen.name}: a loan of ${money(state.loan)} has ` +
+        root.querySelector("[role='status']").textContent = `${chosen.name}: a loan of ${round(state.loan)} has ` +
           `a default probability of ${percent(risk.default_probability)} and is ${kept ? "within the limits" : "beyond a limit"}; ` +
           (Number.isFinite(state.largest) ? `the largest loan is ${money(state.largest)}.` : "no limit bounds the loan.");
       }, 400);

@@ -52,7 +52,7 @@ PAGE = """<!DOCTYPE html>
 body {{ font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 0 auto; padding: 1rem; }}
 table {{ display: block; overflow-x: auto; border-collapse: collapse; margin: 0.6rem 0; }}
 th, td {{ padding: 0.15rem 0.7rem; text-align: right; border-bottom: 1px solid #8886; white-space: nowrap; }}
-th:first-child, td:first-child {{ text-align: left; }}
+th:first-child, td:first-child {{ text-align: left; white-space: normal; }}
 figure {{ margin: 0; }}
 .pair {{ display: grid; grid-template-columns: repeat(auto-fit, minmax(18rem, 1fr)); gap: 1rem; }}
 .chart text {{ font-size: 13px; fill: currentColor; }} .chart path {{ fill: none; stroke: currentColor; }}
@@ -60,9 +60,9 @@ figure {{ margin: 0; }}
 .chart .mark {{ stroke-dasharray: 4 4; }}
 @media print {{ section {{ break-inside: avoid; }} }}
 </style></head>
-<body>
+<body><main>
 {body}
-</body></html>
+</main></body></html>
 """
 
 
@@ -134,11 +134,12 @@ def write_memo(decisions, path):
     >>> from tempfile import TemporaryDirectory
     >>> from types import SimpleNamespace as Decisions
     >>> from qrgmm.curve import QuantileCurve
-    >>> table = pd.DataFrame({"loan": [30.0], "comparable_default_share": 0.1, "cvar_alone": 9.0, "cvar_part": 7.0})
+    >>> table = {"loan": [30.0], "default_probability": 0.375, "expected_loss": 3.1, "binding": "cap"}
+    >>> table = pd.DataFrame(table | {"comparable_default_share": 0.1, "cvar_alone": 9.0, "cvar_part": 7.0})
     >>> found = Decisions(
     ...     names=["A"], sellers=pd.DataFrame({"price": [2.0]}), reference={"price": 1.5}, refits=[],
     ...     curve=QuantileCurve([0.25, 0.5, 0.75], [10.0, 20.0, 40.0]), unit_revenue=[2.0],
-    ...     limits={"max_default_probability": 0.5}, table=table, drivers=pd.DataFrame({"price": [4.0]}),
+    ...     limits={"cap": 30.0}, loading=0.5, table=table, drivers=pd.DataFrame({"price": [4.0]}),
     ...     comparables=np.zeros((1, 10), dtype=int), source="history.csv",
     ... )
     >>> with TemporaryDirectory() as folder:
@@ -146,14 +147,14 @@ def write_memo(decisions, path):
     ...     "Lend up to 30" in (Path(folder) / "memo.html").read_text()
     True
     """
-    limits = ", ".join(f"{name.replace('_', ' ')} {limit:g}" for name, limit in decisions.limits.items())
-    shown = {"loan": "{:,.0f}", "default_probability": "{:.2%}", "expected_loss": "{:,.1f}", "binding": "{}"}
-    shown = {name: pattern for name, pattern in shown.items() if name in decisions.table}
-    summary = pd.DataFrame({name: decisions.table[name].map(pattern.format) for name, pattern in shown.items()})
+    limits = ", ".join(f"{_plain(name)} {limit:g}" for name, limit in decisions.limits.items())
+    table = decisions.table
+    summary = {"loan": table["loan"].map("{:,.0f}".format), "PD": table["default_probability"].map("{:.2%}".format)}
+    summary |= {"EL": table["expected_loss"].map("{:,.1f}".format), "binding limit": table["binding"].map(_plain)}
     parts = [
         f"<h1>Decision memo: {len(decisions.names)} sellers</h1>",
         f"<p>Laws of sales by QRGMM, fitted to {html.escape(decisions.source)}. Limits: {html.escape(limits)}.</p>",
-        _table(summary.set_axis(decisions.names)),
+        _table(pd.DataFrame(summary).set_axis(decisions.names)),
         panel(decisions.curve, decisions.names, decisions.unit_revenue, decisions.limits),
         *(_write_seller(decisions, i) for i in range(len(decisions.names))),
     ]
@@ -171,7 +172,8 @@ def _write_seller(decisions, i):
         f"Of the {decisions.comparables.shape[1]} past sellers with the nearest laws,",
         f"{row['comparable_default_share']:.0%} would not have repaid this loan.",
         f"In the worst 5 % of cases it loses {row['cvar_alone']:,.0f} on average alone,",
-        f"and adds {row['cvar_part']:,.0f} to the same measure of all these loans together.",
+        f"and adds {row['cvar_part']:,.0f} to the same measure of all these loans together",
+        f"(assumed: every seller loads {decisions.loading:g} on one common factor).",
     ]
     for flag, value, words in [
         ("buyer_late", "late_probability", "the buyer pays late with probability"),
@@ -181,7 +183,7 @@ def _write_seller(decisions, i):
             sentences.append(f"{'FLAG' if row[flag] else 'No flag'}: {words} {row[value]:.2f}.")
     drivers = decisions.drivers.iloc[i].sort_values(key=abs, ascending=False)
     own = decisions.sellers.iloc[i]
-    labels = [f"{name}: {_show(own[name])}, not {_show(decisions.reference[name])}" for name in drivers.index]
+    labels = [f"{name}: {_show(own[name])} (reference {_show(decisions.reference[name])})" for name in drivers.index]
     drivers = pd.DataFrame({"adds to the loan": drivers.map("{:+,.0f}".format).to_numpy()}, labels)
     body = [
         f"<h2>{html.escape(decisions.names[i])}</h2>",
@@ -202,13 +204,14 @@ def _read_risk(law, revenue, loan):
         "LGD": profile["loss_given_default"], "√E[L²]": np.sqrt(profile["squared_loss"]),
     }  # fmt: skip
     text = {name: [f"{v:.2%}" if name == "PD" else f"{v:,.1f}" for v in values] for name, values in columns.items()}
+    text["LGD"] = ["none" if np.isnan(value) else shown for value, shown in zip(columns["LGD"], text["LGD"])]
     return pd.DataFrame(text, index=[f"loan {value:,.0f}" for value in loans])
 
 
 def _draw(law, refits, revenue, loan):
     """The law of sales and the default probability, each with the range of the refits."""
     levels = np.linspace(0, 1, 101)
-    top = max(revenue * float(law.ppf(0.95)[0, 0]), 1.5 * loan, 1e-9)
+    top = max(revenue * float(law.ppf(0.6)[0, 0]), 1.5 * loan, 1e-9)
     loans = np.linspace(0, top, 101)
     curves = [("level", levels, lambda one: one.ppf(levels)[0], None)]
     curves += [("loan", loans, lambda one: risk_profile(one, loans, revenue)["default_probability"][0], loan)]
@@ -251,7 +254,13 @@ def _chart(x, line, band, low, high, mark, x_label, title):
 
 
 def _table(frame):
-    return frame.to_html(border=0)
+    # What may have to be scrolled on a phone must be within reach of the keyboard.
+    return frame.to_html(border=0).replace("<table", '<table tabindex="0"', 1)
+
+
+def _plain(name):
+    """A limit's name as words."""
+    return name.removeprefix("max_").replace("_", " ")
 
 
 def _show(value):
