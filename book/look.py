@@ -187,7 +187,7 @@ def main():
         return
     if not HTML.exists():
         sys.exit("no book is built: run make book first")
-    pages = [HTML / "search.html", *sorted(HTML.glob("book/*.html")), *sorted(HTML.glob("notebooks/*.html"))]
+    pages = [HTML / "search.html", *sorted(HTML.glob("book/**/*.html")), *sorted(HTML.glob("notebooks/*.html"))]
     shutil.rmtree(SCREENSHOTS, ignore_errors=True)
     SCREENSHOTS.mkdir(parents=True)
     faults = asyncio.run(start_and_look(browser, pages))
