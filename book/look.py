@@ -1,8 +1,8 @@
 """Open every built page in headless Chromium, check what only a browser can know, and photograph it.
 
 Each page is opened at two widths, light and dark, without network. It must log nothing on the console, ask no host for
-anything, render every formula, and not be wider than the window. With all that it hides unfolded, it must pass axe-core,
-a checker of accessibility: contrast, headings in order, names of links and buttons, what the keyboard can reach.
+anything, render every formula, and not be wider than the window. With all that it hides unfolded, it must pass the
+checker of accessibility axe-core: contrast, headings in order, names of links and buttons, what the keyboard can reach.
 Pictures go to build/screenshots/.
 Needs a Chromium on the machine (`chromium`, `chromium-browser`, `google-chrome`, or $CHROMIUM); without one it says so.
 """
@@ -58,7 +58,8 @@ AUDIT = """(async () => {
   const found = await axe.run(document, {resultTypes: ["violations"], rules: {"link-in-text-block": {enabled: true}}});
   return found.violations.map(({id, help, nodes}) => {
     const {target, failureSummary} = nodes[0];
-    return `${help} (${id}), ${nodes.length} times, first at ${target.join(" ")}: ${failureSummary.split("\\n").pop().trim()}`;
+    const reason = failureSummary.split("\\n").pop().trim();
+    return `${help} (${id}), ${nodes.length} times, first at ${target.join(" ")}: ${reason}`;
   });
 })()"""
 

@@ -519,7 +519,7 @@ def main(arguments=None):
     parser.add_argument("--max-late-probability", type=float, help="flag from this value of late_probability on")
     parser.add_argument("--max-risk-score", type=float, help=f"the same for {' '.join(INDICATORS)} industry")
     parser.add_argument("--loading", type=float, default=0.5, help="of all sellers on one common factor")
-    parser.add_argument("--refits", type=int, default=20, help="of the bootstrap; 0 for no band")
+    parser.add_argument("--refits", type=int, default=50, help="of the bootstrap; 0 for no band")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--output", type=Path, default=Path("desk"), help="folder for decisions.csv and memo.html")
     options = parser.parse_args(arguments)
