@@ -54,7 +54,7 @@ MEASURE = """(async () => {
 AUDIT = """(async () => {
   document.querySelectorAll("details").forEach(each => each.open = true);
   document.querySelectorAll(".toggle-hidden").forEach(each => each.classList.remove("toggle-hidden"));
-  await new Promise(resolve => setTimeout(resolve, 500));  // colours fade in, and scripts look at what was unfolded
+  await new Promise(resolve => setTimeout(resolve, 800));  // colours fade in, and scripts look at what was unfolded
   const found = await axe.run(document, {resultTypes: ["violations"], rules: {"link-in-text-block": {enabled: true}}});
   return found.violations.map(({id, help, nodes}) => {
     const {target, failureSummary} = nodes[0];

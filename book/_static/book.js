@@ -8,4 +8,8 @@ function reachByKeyboard() {
   }
 }
 
-addEventListener("load", () => new ResizeObserver(reachByKeyboard).observe(document.querySelector("article")));
+addEventListener("load", () => {
+  const observer = new ResizeObserver(reachByKeyboard);
+  // Also each by itself: what unfolds slowly gets narrower after the article has grown.
+  for (const each of document.querySelectorAll("article, " + SCROLLING)) observer.observe(each);
+});
