@@ -28,9 +28,9 @@ from joblib import Parallel, delayed, parallel_config
 from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
-from qrgmm import payment_studies, sales_studies, studies, synthetic_studies, system_studies
+from qrgmm import generator_studies, payment_studies, sales_studies, studies, synthetic_studies, system_studies
 
-_MODULES = (studies, synthetic_studies, sales_studies, payment_studies, system_studies)
+_MODULES = (studies, synthetic_studies, generator_studies, sales_studies, payment_studies, system_studies)
 STUDIES, SIZES, NOTES, FEWER = (
     {name: value for module in _MODULES for name, value in getattr(module, table, {}).items()}
     for table in ("STUDIES", "SIZES", "NOTES", "FEWER")

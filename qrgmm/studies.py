@@ -45,10 +45,10 @@ def accuracy(problem, rng, n_rows, n_test, m, n_draws, n_points):
 
     for name, variant in {"qrgmm": model, "qrgmm_tails": with_tails}.items():
         curve = variant.predict_curve(problem.basis(x))
-        exact = {"mean": curve.mean()[0], "sd": curve.std()[0], **_exact_distances(curve, problem, x, n_draws)}
+        exact = {"mean": curve.mean()[0], "sd": curve.std()[0], **exact_distances(curve, problem, x, n_draws)}
         rows += _rows(name, "conditional, exact", exact)
         curve = variant.predict_curve(problem.basis(X[:n_points]))
-        rows += _rows(name, "conditional, many points", _exact_distances(curve, problem, X[:n_points], 2000))
+        rows += _rows(name, "conditional, many points", exact_distances(curve, problem, X[:n_points], 2000))
     return rows
 
 
@@ -74,7 +74,7 @@ def convergence(rng, roots, n_draws):
         for root in roots:
             curve = _fitted(problem, root**2, root, rng).predict_curve(problem.basis(x))
             ks.append(_ks_to_truth(curve.sample(n_draws, rng)[0], problem, x))
-            exact = _exact_distances(curve, problem, x, n_draws)
+            exact = exact_distances(curve, problem, x, n_draws)
             rows += _rows("qrgmm", name, {"ks": ks[-1], "ks_exact": exact["ks"]}, root**2)
             truth = problem.draw(np.repeat(x, n_draws, axis=0), rng)
             rows += _rows("truth", name, {"ks": _ks_to_truth(truth, problem, x)}, root**2)
@@ -93,7 +93,7 @@ def levels(rng, n_rows, steps, n_draws):
     for m in steps:
         curve = QRGMM(levels=m).fit(problem.basis(X), y).predict_curve(problem.basis(x))
         ks = _ks_to_truth(curve.sample(n_draws, rng)[0], problem, x)
-        exact = _exact_distances(curve, problem, x, n_draws)
+        exact = exact_distances(curve, problem, x, n_draws)
         scores = {"ks": ks, "ks_exact": exact["ks"], "wd_exact": exact["wd"], "sd": curve.std()[0]}
         rows += _rows("qrgmm", "test_problem_1", scores, m)
         truth = problem.draw(np.repeat(x, n_draws, axis=0), rng)
@@ -348,7 +348,7 @@ def _ks_to_truth(sample, problem, x):
     return ks_statistic(sample, lambda y: problem.cdf(x, y)[0])
 
 
-def _exact_distances(curve, problem, X, n_points):
+def exact_distances(curve, problem, X, n_points):
     """KS and Wasserstein distance of curves from the true laws, no draws: on a fine grid of u, mean over rows."""
     u = (np.arange(n_points) + 0.5) / n_points
     truth = problem.ppf(X, u)

@@ -15,8 +15,8 @@ ORDER = [
     "metamodel", "deepfm_network", "deepfm", "training", "generators", "peers", "cross_border",
     "queueing", "simulators",
     "payment_practices", "datasets", "delayed_payment", "copula", "warning_scores", "early_warning", "portfolio",
-    "memo", "desk", "studies", "payment_studies", "system_studies", "synthetic_studies", "sales_studies", "experiments",
-    "plots",
+    "memo", "desk", "studies", "payment_studies", "system_studies", "synthetic_studies", "generator_studies",
+    "sales_studies", "experiments", "plots",
 ]  # fmt: skip
 TREES = {name: ast.parse((FOLDER / f"{name}.py").read_text(encoding="utf-8")) for name in ORDER}
 each_module = pytest.mark.parametrize("name", ORDER)

@@ -134,7 +134,7 @@ def test_exact_distances_are_those_of_many_draws():
     problem, x = studies.PROBLEMS["test_problem_2"], [[4.0, 4.0]]
     levels = np.arange(1, 20) / 20
     curve = QuantileCurve(levels, 0.9 * problem.ppf(x, levels) + 1)
-    exact = studies._exact_distances(curve, problem, x, 100_000)
+    exact = studies.exact_distances(curve, problem, x, 100_000)
     draws = curve.sample(400_000, rng=0)[0]
     truth = problem.ppf(x, np.random.default_rng(1).random(400_000))[0]
     scores = studies._scores(draws, truth)
