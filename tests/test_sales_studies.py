@@ -154,10 +154,32 @@ def test_new_products_are_really_new(monkeypatch):
     assert all(also_in_test[:4]) and not any(also_in_test[4:])
 
 
+class Spy(QRGMM):
+    """QRGMM that writes down which rows it is fitted to and asked about."""
+
+    fitted, asked = [], []
+
+    def fit(self, X, y):
+        self.fitted.append(set(X.index))
+        return super().fit(X[["Item_MRP"]], y)
+
+    def predict_curve(self, X):
+        self.asked.append(set(X.index))
+        return super().predict_curve(X[["Item_MRP"]])
+
+
 def test_tuning_never_sees_the_test_rows_of_the_split(monkeypatch):
-    monkeypatch.setattr(sales_studies, "CANDIDATES", {"qrgmm": (QRGMM, [{"levels": 4}, {"levels": 20}])})
-    found = as_table(tune(["qrgmm"], simulated_table, np.random.default_rng(0)))
-    assert set(found) == {("qrgmm", "held-out rows", "crps", number) for number in (0, 1)}
+    monkeypatch.setattr(Spy, "fitted", [])
+    monkeypatch.setattr(Spy, "asked", [])
+    monkeypatch.setattr(sales_studies, "CANDIDATES", {"spy": (Spy, [{"levels": 4}, {"levels": 20}])})
+    monkeypatch.setattr(sales_studies, "candidate", lambda name, number: Spy(levels=[4, 20][number]))
+    found = as_table(tune(["spy"], simulated_table, np.random.default_rng(0)))
+    assert set(found) == {("spy", "held-out rows", "crps", number) for number in (0, 1)}
+    compare_on_split(lambda: {"spy": Spy(levels=4)}, simulated_table, np.random.default_rng(0))
+    (*tuned, train), (*held_out, test) = Spy.fitted, Spy.asked
+    assert train | test == set(range(N_ROWS)) and not train & test
+    for rows, others in zip(tuned, held_out):
+        assert rows | others == train and not rows & others
 
 
 def test_the_stand_in_has_the_published_dimensions_and_one_draw_of_its_law():
