@@ -359,10 +359,7 @@ SIZES = {name: _SPLITS for name in STUDIES} | {
     name: {"tiny": {"n_rows": 1000}, "paper": {}} for name in ("big_mart_tuning", "cross_border_tuning")
 }
 # Replications of size paper, where 100 take too long for two cores; a run with more of them adds to those recorded.
-FEWER = {
-    "big_mart_peers": 20, "big_mart_products": 4, "big_mart_tuning": 2, "cross_border_peers": 20,
-    "cross_border_tuning": 2,
-}  # fmt: skip
+FEWER = {"big_mart_products": 10, "big_mart_tuning": 2, "cross_border_tuning": 2}
 _STAND_IN = "the paper's data are private: simulated rows with its dimensions"
 _TUNED = "settings chosen on held-out rows"
 NOTES = {
