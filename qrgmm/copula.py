@@ -13,6 +13,8 @@ from scipy.special import ndtr, ndtri, stdtr
 from sklearn.decomposition import FactorAnalysis
 from statsmodels.stats.correlation_tools import corr_clipped
 
+from qrgmm.curve import check_count
+
 # Sums of exponentials beyond this exponent lose what is added to them anyway, and overflow at 709.
 LARGE = 500.0
 
@@ -134,9 +136,7 @@ class ClaytonCopula:
     def __init__(self, theta, n_dims=3):
         if not (np.isscalar(theta) and 0 < theta < np.inf):
             raise ValueError(f"theta must be positive and finite, got {theta!r}")
-        if not (np.isscalar(n_dims) and n_dims >= 2 and n_dims == int(n_dims)):
-            raise ValueError(f"n_dims must be a whole number of at least 2, got {n_dims!r}")
-        self.theta, self.n_dims = float(theta), int(n_dims)
+        self.theta, self.n_dims = float(theta), check_count("n_dims", n_dims, least=2)
 
     def cdf(self, u):
         """Return the probability that no uniform exceeds its `u`, from uniforms (..., n_dims): an array (...)."""

@@ -8,6 +8,7 @@ unless `sample` is called. Chapters 1 and 4 derive the formulas.
 """
 
 import math
+from numbers import Real
 
 import numpy as np
 
@@ -52,10 +53,75 @@ def quantile_levels(n, m=None):
     """
     if not n >= 1:
         raise ValueError(f"n must be at least 1, got {n}")
-    m = max(2, round(math.sqrt(n))) if m is None else m
-    if not (2 <= m < math.inf and m == int(m)):
-        raise ValueError(f"m must be a whole number of at least 2, got {m}")
-    return np.arange(1, int(m)) / int(m)
+    m = max(2, round(math.sqrt(n))) if m is None else check_count("m", m, least=2)
+    return np.arange(1, m) / m
+
+
+def choose_levels(levels, n_rows):
+    r"""Return the grid that the option `levels` of a model asks for.
+
+    Parameters
+    ----------
+    levels : None, int or array of shape (n_levels,)
+        The rule of thumb, the number :math:`m` of equal steps, or the grid itself.
+    n_rows : int
+        Rows that the model is fitted to.
+
+    Returns
+    -------
+    array of shape (n_levels,)
+
+    Raises
+    ------
+    ValueError
+        As `quantile_levels`, or if a grid is unsorted or outside (0, 1).
+
+    Notes
+    -----
+    Chapters 4 and 5.
+
+    Examples
+    --------
+    >>> choose_levels(None, 16), choose_levels(2, 16), choose_levels([0.1, 0.2], 16)
+    (array([0.25, 0.5 , 0.75]), array([0.5]), array([0.1, 0.2]))
+    """
+    if levels is None or np.ndim(levels) == 0:
+        return quantile_levels(n_rows, levels)
+    levels = np.asarray(levels, dtype=float)
+    check_levels(levels)
+    return levels
+
+
+def check_count(name, count, least=1):
+    """Return a number of things as an int, checked.
+
+    Parameters
+    ----------
+    name : str
+        Of the argument, for the message.
+    count : int
+        Or a float that is whole.
+    least : int
+        The fewest that make sense.
+
+    Returns
+    -------
+    int
+
+    Raises
+    ------
+    ValueError
+        If `count` is not a whole number of at least `least`.
+
+    Examples
+    --------
+    >>> check_count("n_draws", 1e3)
+    1000
+    """
+    whole = isinstance(count, Real) and math.isfinite(count) and count == int(count)
+    if not (whole and count >= least):
+        raise ValueError(f"{name} must be a whole number of at least {least}, got {count!r}")
+    return int(count)
 
 
 def crossing_rate(values):
@@ -440,9 +506,7 @@ class QuantileCurve:
         >>> QuantileCurve([0.5], [7.0]).sample(3, rng=0)
         array([[7., 7., 7.]])
         """
-        if not (np.isscalar(n_draws) and 1 <= n_draws < math.inf and n_draws == int(n_draws)):
-            raise ValueError(f"n_draws must be a whole number of at least 1, got {n_draws!r}")
-        rng, n_draws = np.random.default_rng(rng), int(n_draws)
+        rng, n_draws = np.random.default_rng(rng), check_count("n_draws", n_draws)
         draws = np.empty((len(self), n_draws))
         quantile = self._blockwise_quantile()
         n_rows = max(1, BLOCK // n_draws)

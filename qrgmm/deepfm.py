@@ -19,11 +19,11 @@ from sklearn.base import BaseEstimator, RegressorMixin, clone
 from sklearn.utils.validation import check_is_fitted, check_X_y, validate_data
 from torch.nn.functional import pad
 
-from qrgmm.curve import QuantileCurve, check_options, quantile_levels
+from qrgmm.curve import QuantileCurve, check_options, choose_levels
 from qrgmm.deepfm_network import FLEXIBLE, STIFF, Network, field_basis, predict_members, start_parameters, train
 from qrgmm.encoding import FieldEncoder
 from qrgmm.loss import pinball_loss
-from qrgmm.quantile_regression import check_levels, fit_quantile_grid
+from qrgmm.quantile_regression import fit_quantile_grid
 
 PARTS, HEADS = ("fm+deep", "fm", "deep"), ("location-scale", "increments", "free")
 FITTED_ARRAYS = ("levels_", "weights_", "recalibrated_levels_", "centre_", "scale_")
@@ -267,9 +267,7 @@ class DeepFMQRGMM(RegressorMixin, BaseEstimator):
             raise ValueError(f"X needs at least {max(2, self.n_members)} rows, got n_samples = {len(y)}")
         frame = _to_frame(X)
         self.encoder_ = (FieldEncoder() if self.encoder is None else clone(self.encoder)).fit(frame)
-        grid = self.levels is None or np.ndim(self.levels) == 0
-        self.levels_ = quantile_levels(len(y), self.levels) if grid else np.asarray(self.levels, dtype=float)
-        check_levels(self.levels_)
+        self.levels_ = choose_levels(self.levels, len(y))
         self.centre_, self.scale_ = y.mean(), y.std()
         return frame, *self._encode(frame), (y - self.centre_) / (self.scale_ or 1.0)
 

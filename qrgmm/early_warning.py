@@ -16,6 +16,7 @@ import pandas as pd
 from scipy.special import betaincinv, ndtr
 
 from qrgmm.copula import estimate_theta, pseudo_observations
+from qrgmm.curve import check_count
 from qrgmm.warning_scores import (
     ALPHA,
     BETA,
@@ -337,9 +338,7 @@ class SupplyChainFinance(mesa.Model):
     """
 
     def __init__(self, n_chains=5, n_firms=40, severity=1.0, margin="distribution", penalty="total", rng=None):
-        for name, count in (("n_chains", n_chains), ("n_firms", n_firms)):
-            if not (np.isscalar(count) and count >= 1 and count == int(count)):
-                raise ValueError(f"{name} must be a whole number of at least 1, got {count!r}")
+        n_chains, n_firms = check_count("n_chains", n_chains), check_count("n_firms", n_firms)
         if not severity >= 0:
             raise ValueError(f"severity must not be negative, got {severity!r}")
         super().__init__(rng=rng)

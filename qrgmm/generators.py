@@ -16,7 +16,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils.validation import check_is_fitted, validate_data
 from torch.nn import functional as F
 
-from qrgmm.curve import QuantileCurve
+from qrgmm.curve import QuantileCurve, check_count
 from qrgmm.encoding import choose_encoder
 from qrgmm.training import Network, Trainer, one_thread, train
 
@@ -111,6 +111,11 @@ class _Generator:
         Returns
         -------
         array of shape (n_rows, n_draws)
+
+        Raises
+        ------
+        ValueError
+            If `X` does not have the columns of `fit`, or `n_draws` is not a whole number of at least 1.
         """
         rng, X = np.random.default_rng(rng), self._checked(X)
 
@@ -152,6 +157,7 @@ class _Generator:
         return QuantileCurve.from_draws(self._draws(network, X, n_draws, lambda rows, draws: noise[:, draws]))
 
     def _draws(self, network, X, n_draws, noise):
+        n_draws = check_count("n_draws", n_draws)
         result = np.empty((len(X), n_draws))
         n_rows = max(1, BLOCK // n_draws)
         with one_thread(), torch.inference_mode():

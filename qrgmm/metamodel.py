@@ -9,7 +9,7 @@ import pandas as pd
 from sklearn.base import BaseEstimator, RegressorMixin, clone
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from qrgmm.curve import BLOCK, QuantileCurve, check_options, quantile_levels
+from qrgmm.curve import BLOCK, QuantileCurve, check_options, choose_levels
 from qrgmm.encoding import choose_encoder
 from qrgmm.quantile_regression import fit_quantile_grid
 
@@ -86,10 +86,7 @@ class QRGMM(RegressorMixin, BaseEstimator):
         n_rows, n_columns = design.shape
         if n_rows < n_columns:
             raise ValueError(f"X needs at least {n_columns} rows, one per coefficient, got n_samples = {n_rows}")
-        levels = self.levels
-        if levels is None or np.ndim(levels) == 0:
-            levels = quantile_levels(n_rows, levels)
-        grid = fit_quantile_grid(design, y, levels)
+        grid = fit_quantile_grid(design, y, choose_levels(self.levels, n_rows))
         self.levels_, self.gap_ = grid.levels, grid.gap
         self.intercept_, self.coef_ = grid.coef[:, 0], grid.coef[:, 1:]
         return self

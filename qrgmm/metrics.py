@@ -9,6 +9,8 @@ from scipy import stats
 from scipy.optimize import linear_sum_assignment
 from scipy.spatial.distance import cdist
 
+from qrgmm.curve import check_count
+
 
 def ks_statistic(sample, reference):
     r"""Return the Kolmogorov-Smirnov statistic :math:`\sup_y |F_n(y) - F(y)|`.
@@ -205,7 +207,7 @@ def noise_floor(metric, draw, n_replications=100, rng=None):
     Raises
     ------
     ValueError
-        If `n_replications` is below 2.
+        If `n_replications` is not a whole number of at least 2.
 
     Examples
     --------
@@ -213,9 +215,7 @@ def noise_floor(metric, draw, n_replications=100, rng=None):
     >>> round(mean, 2)  # theory: 0.869 * sqrt(2 / 1000) = 0.039
     0.04
     """
-    if n_replications < 2:
-        raise ValueError(f"n_replications must be at least 2, got {n_replications}")
-    rng = np.random.default_rng(rng)
+    rng, n_replications = np.random.default_rng(rng), check_count("n_replications", n_replications, least=2)
     values = [metric(draw(rng), draw(rng)) for _ in range(n_replications)]
     return float(np.mean(values)), float(np.std(values, ddof=1))
 

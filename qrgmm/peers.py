@@ -18,7 +18,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import TargetEncoder
 from sklearn.utils.validation import check_is_fitted
 
-from qrgmm.curve import QuantileCurve, quantile_levels
+from qrgmm.curve import QuantileCurve, choose_levels
 from qrgmm.encoding import FieldEncoder, choose_encoder
 from qrgmm.training import Trainer, one_thread, train
 
@@ -163,7 +163,7 @@ class QuantileForest(_Peer):
         from quantile_forest import RandomForestQuantileRegressor
 
         y = _fit_frame(self, X, y)
-        self.levels_ = quantile_levels(len(y), self.levels) if np.ndim(self.levels) == 0 else np.asarray(self.levels)
+        self.levels_ = choose_levels(self.levels, len(y))
         # A row's categories are encoded by folds that it is not in, so that its own sales do not tell on it.
         encoder = TargetEncoder(target_type="continuous", cv=KFold(5, shuffle=True, random_state=self.random_state))
         categorical = list(range(len(self.encoder_.categorical_)))
@@ -289,7 +289,7 @@ class SplineFlow(_Peer):
         from zuko.flows import NSF
 
         y = _fit_frame(self, X, y)
-        self.levels_ = quantile_levels(len(y), self.levels) if np.ndim(self.levels) == 0 else np.asarray(self.levels)
+        self.levels_ = choose_levels(self.levels, len(y))
         kept, held_out = _split(len(y), self.validation_share, self.random_state)
         self.location_, self.scale_ = y[kept].mean(), y[kept].std() or 1.0
         design = self._design(X)

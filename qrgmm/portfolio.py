@@ -14,7 +14,7 @@ import numpy as np
 from scipy.optimize import brentq
 from tqdm import tqdm
 
-from qrgmm.curve import QuantileCurve
+from qrgmm.curve import QuantileCurve, check_count
 from qrgmm.risk import conditional_value_at_risk, expected_loss, value_at_risk
 
 # Uniforms that are drawn at a time, and sellers whose sales are computed at a time: what fits the processor's cache.
@@ -242,7 +242,7 @@ def revenue_scenarios(curve, copula, n_scenarios, rng=None, unit_revenue=1.0, pr
     (2, 1000)
     """
     price, start = _revenue(curve, unit_revenue), 0
-    revenue = np.empty((len(curve), n_scenarios))
+    revenue = np.empty((len(curve), check_count("n_scenarios", n_scenarios)))
     for sales in _scenarios(curve, copula, n_scenarios, rng, None, progress):
         for b, draws in sales():
             np.multiply(draws, price[b, None], out=revenue[b, start : start + sales.n_scenarios])
@@ -417,13 +417,11 @@ def _scenarios(curve, copula, n_scenarios, rng, factor, progress):
         raise ValueError(f"curve must be a QuantileCurve, got {type(curve).__name__}")
     if copula.n_dims != len(curve):
         raise ValueError(f"copula must have {len(curve)} dimensions, one per seller, got {copula.n_dims}")
-    if not (np.isscalar(n_scenarios) and n_scenarios >= 1 and n_scenarios == int(n_scenarios)):
-        raise ValueError(f"n_scenarios must be a whole number of at least 1, got {n_scenarios!r}")
-    rng = np.random.default_rng(rng)
+    rng, n_scenarios = np.random.default_rng(rng), check_count("n_scenarios", n_scenarios)
     size = max(1, CELLS // len(curve))
     held = {} if factor is None else {"factor": factor}
-    for start in tqdm(range(0, int(n_scenarios), size), "scenarios", disable=not progress):
-        u = copula.sample(min(size, int(n_scenarios) - start), rng, **held)
+    for start in tqdm(range(0, n_scenarios, size), "scenarios", disable=not progress):
+        u = copula.sample(min(size, n_scenarios - start), rng, **held)
         yield _Chunk(curve, u)
 
 

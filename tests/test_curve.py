@@ -1,5 +1,7 @@
 """The quantile curve against closed forms, exact arithmetic, quadrature and the empirical law."""
 
+import re
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -7,7 +9,7 @@ from hypothesis import strategies as st
 from laws import curves, curves_and_points, exact_moments, expectation, pieces, sales
 from scipy import integrate, stats
 
-from qrgmm.curve import QuantileCurve, crossing_rate, quantile_levels
+from qrgmm.curve import QuantileCurve, check_count, crossing_rate, quantile_levels
 
 UNEVEN = QuantileCurve([0.07, 0.2, 0.35, 0.8, 0.91], [[-3.0, 1.5, 1.5, 4.0, 20.0], [0.0, 0.25, 7.0, 7.5, 7.75]])
 ONE_LEVEL = QuantileCurve([0.3], [[5.0], [-1.0]])
@@ -601,6 +603,17 @@ def test_bad_observations_are_refused(y, message):
 def test_bad_grids_are_refused(n, m, message):
     with pytest.raises(ValueError, match=message):
         quantile_levels(n, m)
+
+
+@pytest.mark.parametrize("count", [True, np.int64(3), 3.0, np.float32(3)])
+def test_whole_numbers_of_any_type_are_counts(count):
+    assert type(check_count("n", count)) is int and check_count("n", count) == count
+
+
+@pytest.mark.parametrize("count", [0, -1, 2.5, np.nan, np.inf, "3", None, [5], np.array([5])])
+def test_other_counts_are_refused_by_name(count):
+    with pytest.raises(ValueError, match=re.escape(f"n_rows must be a whole number of at least 1, got {count!r}")):
+        check_count("n_rows", count)
 
 
 @pytest.mark.parametrize("cell", [(0, 1), (slice(None), 0)])

@@ -215,6 +215,13 @@ def test_a_share_that_leaves_no_rows_is_refused(model, share):
         clone(model).set_params(validation_share=share).fit(X, Y)
 
 
+@each_model
+@pytest.mark.parametrize("n_draws", [0, 2.5])
+def test_a_number_of_draws_that_is_none_is_refused(model, n_draws):
+    with pytest.raises(ValueError, match=f"n_draws must be a whole number of at least 1, got {n_draws}"):
+        clone(model).set_params(validation_share=0.0, n_epochs=1).fit(X, Y).sample(X[:2], n_draws)
+
+
 @pytest.mark.parametrize(
     ("model", "message"),
     [

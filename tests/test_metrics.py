@@ -138,7 +138,7 @@ def test_bad_coverage_input_is_refused(y, quantiles, message):
 
 
 def test_a_single_replication_has_no_spread():
-    with pytest.raises(ValueError, match="n_replications must be at least 2, got 1"):
+    with pytest.raises(ValueError, match="n_replications must be a whole number of at least 2, got 1"):
         noise_floor(ks_statistic, lambda rng: rng.normal(size=5), n_replications=1)
 
 

@@ -295,6 +295,7 @@ REVENUE = np.array([[10.0, 20.0, 30.0], [5.0, 10.0, 15.0]])
         (lambda: portfolio_loss(CURVE, np.nan, TIED, 10), "loans must be finite"),
         (lambda: portfolio_loss(CURVE, LOANS, TIED, 10, unit_revenue=-1.0), "unit_revenue must be positive, got -1"),
         (lambda: portfolio_loss(CURVE, LOANS, TIED, 0), "n_scenarios must be a whole number of at least 1, got 0"),
+        (lambda: revenue_scenarios(CURVE, TIED, np.inf), "n_scenarios must be a whole number of at least 1, got inf"),
         (lambda: portfolio_loss(CURVE, LOANS, TIED, 10, drop=1.0), r"drop must lie in \[0, 1\), got 1.0"),
         (lambda: portfolio_loss(LOANS, LOANS, TIED, 10), "curve must be a QuantileCurve, got ndarray"),
         (lambda: allocate_cvar(CURVE, LOANS, TIED, 10, level=1.0), r"level must lie inside \(0, 1\), got 1.0"),
