@@ -24,7 +24,7 @@ from qrgmm.memo import write_memo
 from qrgmm.metamodel import QRGMM, bootstrap_curves
 from qrgmm.portfolio import allocate_cvar
 from qrgmm.risk import conditional_value_at_risk, default_probability, largest_loan, risk_profile
-from qrgmm.warning_scores import EQUAL_WEIGHTS, party_score, total_risk_score
+from qrgmm.warning_scores import EQUAL_WEIGHTS, PARTIES, party_score, total_risk_score
 
 # Fine where loans default, coarse elsewhere.
 DESK_LEVELS = np.r_[1:10, 10:100:5] / 100
@@ -33,8 +33,7 @@ BIG_MART = {
     "categorical": ["Item_Fat_Content", "Item_Type", "Outlet_Identifier"],
     "continuous": ["Item_Weight", "Item_Visibility", "Item_MRP"],
 }
-PARTIES = {"core": ["v1", "v2", "v3"], "firm": ["w1", "w2"], "logistics": ["q1", "q2"]}
-INDICATORS = [name for names in PARTIES.values() for name in names]
+CHAIN_COLUMNS = [*(name for names in PARTIES.values() for name in names), "industry"]  # what the risk score is made of
 
 
 @dataclass(frozen=True)
@@ -404,7 +403,7 @@ def warning_flags(sellers, max_late_probability=None, max_risk_score=None, theta
     1               0.7        True
     """
     columns = ["late_probability"] * (max_late_probability is not None)
-    columns += [*INDICATORS, "industry"] * (max_risk_score is not None)
+    columns += CHAIN_COLUMNS * (max_risk_score is not None)
     absent = [name for name in columns if name not in sellers]
     if absent:
         raise ValueError(f"sellers must have the columns {absent}, got {list(sellers)}")
@@ -517,7 +516,7 @@ def main(arguments=None):
     parser.add_argument("--continuous", nargs="*", help="columns of numbers")
     parser.add_argument("--name", help="the sellers' column of names; without it they are numbered")
     parser.add_argument("--max-late-probability", type=float, help="flag from this value of late_probability on")
-    parser.add_argument("--max-risk-score", type=float, help=f"the same for {' '.join(INDICATORS)} industry")
+    parser.add_argument("--max-risk-score", type=float, help=f"the same for {' '.join(CHAIN_COLUMNS)}")
     parser.add_argument("--loading", type=float, default=0.5, help="of all sellers on one common factor")
     parser.add_argument("--refits", type=int, default=50, help="of the bootstrap; 0 for no band")
     parser.add_argument("--seed", type=int, default=0)
@@ -540,7 +539,7 @@ def _decide_files(options):
     numbers = list(history.select_dtypes("number"))
     text = [name for name in history if name not in numbers]
     flagged = ["late_probability"] * (options.max_late_probability is not None)
-    flagged += [*INDICATORS, "industry"] * (options.max_risk_score is not None)
+    flagged += CHAIN_COLUMNS * (options.max_risk_score is not None)
     numbers += flagged + ([unit_revenue] if isinstance(unit_revenue, str) else [])
     text += [options.name] if options.name else []
     sellers, _ = load_sales_csv(options.sellers, None, list(dict.fromkeys(text)), list(dict.fromkeys(numbers)))

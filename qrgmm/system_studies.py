@@ -30,6 +30,7 @@ from qrgmm.warning_scores import (
     ALPHA,
     BETA,
     EQUAL_WEIGHTS,
+    PARTIES,
     party_score,
     similarity,
     total_risk_score,
@@ -37,8 +38,7 @@ from qrgmm.warning_scores import (
     traditional_score,
 )
 
-PARTIES = {"core": [0, 1, 2], "firm": [3, 4], "logistics": [6, 7]}
-EVERY_PARTY = [[0, 1, 2], [3, 4, 5], [6, 7]]
+EVERY_PARTY = [[0, 1, 2], [3, 4, 5], [6, 7]]  # columns of `INDICATORS`, past performance (w3) included
 AHEAD = 3  # months: a score that ranks well tells who defaults within them
 N_LATEST = 1000  # finished loans that thresholds are chosen on
 
@@ -206,7 +206,7 @@ def _finished_loans(log, n_months):
 
 def _contestants(log, loans, burn_in, adapts):
     """Scores of every contestant, one per row of the log; minus infinity where it has none yet."""
-    scores = [party_score(log[_names(columns)].to_numpy(), EQUAL_WEIGHTS[party]) for party, columns in PARTIES.items()]
+    scores = [party_score(log[names].to_numpy(), EQUAL_WEIGHTS[party]) for party, names in PARTIES.items()]
     scores, industry = np.column_stack(scores), log["industry"].to_numpy() if adapts else CALM
 
     def trs(margin):
@@ -279,10 +279,6 @@ def _ranking(log, loans, scores, judged):
     loan = loans.loc[log["loan"].to_numpy()[rows]]
     soon = loan["defaulted"].to_numpy() & (loan["end"].to_numpy() < log["month"].to_numpy()[rows] + AHEAD)
     return roc_auc_score(soon, scores[rows])
-
-
-def _names(columns):
-    return [INDICATORS[column] for column in columns]
 
 
 def _rows(model, test, scores, x=np.nan):

@@ -11,7 +11,9 @@ from scipy.special import betainc, betaincc
 
 from qrgmm.copula import ClaytonCopula
 
-# The bank's weights of the indicators of each party; the paper leaves them open, equal ones are ours.
+# The indicators that make the score of each party (table 2 of the paper), and the bank's weights of them; the paper
+# leaves these open, equal ones are ours.
+PARTIES = {"core": ["v1", "v2", "v3"], "firm": ["w1", "w2"], "logistics": ["q1", "q2"]}
 EQUAL_WEIGHTS = {"core": (1 / 3, 1 / 3, 1 / 3), "firm": (0.5, 0.5), "logistics": (0.5, 0.5)}
 ALPHA, BETA, ETA = 2.0, 5.0, 0.05
 

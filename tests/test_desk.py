@@ -185,7 +185,7 @@ def test_the_parts_sum_to_the_risk_of_all_loans(found, loading):
 
 
 def test_flags_are_raised_from_their_thresholds_on():
-    indicators = dict(zip(desk.INDICATORS, ([0.6, 0.1], [0.5, 0.1], [0.4, 0.1], [0.6, 0.1], [0.3, 0.1], [0.5, 0.1],
+    indicators = dict(zip(desk.CHAIN_COLUMNS, ([0.6, 0.1], [0.5, 0.1], [0.4, 0.1], [0.6, 0.1], [0.3, 0.1], [0.5, 0.1],
                                             [0.3, 0.1])))  # fmt: skip
     frame = pd.DataFrame(indicators | {"industry": [0.2, 0.2], "late_probability": [0.29, 0.3]})
     score = total_risk_score([0.5, 0.45, 0.4], 1.0, 0.2, margin="survival")

@@ -25,6 +25,7 @@ from qrgmm.early_warning import (
 from qrgmm.warning_scores import (
     EQUAL_WEIGHTS,
     ETA,
+    PARTIES,
     decay,
     lone_exceedance,
     party_score,
@@ -40,7 +41,6 @@ scores = st.lists(unit, min_size=3, max_size=3)
 thetas = st.floats(1e-3, 300)
 margins = st.sampled_from(["distribution", "survival"])
 # Table 2 of the paper.
-COLUMNS = {"core": ["v1", "v2", "v3"], "firm": ["w1", "w2"], "logistics": ["q1", "q2"]}
 V, W, Q = [0.6, 0.5, 0.4], [0.6, 0.3], [0.5, 0.3]
 
 
@@ -272,7 +272,7 @@ def test_indicators_of_a_calm_world_are_beta_and_the_parties_of_a_chain_depend_p
 
 def test_the_score_of_a_new_client_is_the_formula(model):
     new = model.log[model.log["month"] == 1]
-    rs = np.column_stack([party_score(new[names].to_numpy(), EQUAL_WEIGHTS[party]) for party, names in COLUMNS.items()])
+    rs = np.column_stack([party_score(new[names].to_numpy(), EQUAL_WEIGHTS[party]) for party, names in PARTIES.items()])
     np.testing.assert_allclose(new["score"], total_risk_score(rs, 1.0, new["industry"]), rtol=1e-12)
 
 
@@ -282,7 +282,7 @@ def test_a_returning_client_s_score_adds_its_record(model):
     past = [loan["score_at_start"] for loan in firm.record]
     months = [60 - loan["end"] for loan in firm.record]
     clean = [loan["clean"] for loan in firm.record]
-    rs = [party_score(row[names].to_numpy(dtype=float), EQUAL_WEIGHTS[party]) for party, names in COLUMNS.items()]
+    rs = [party_score(row[names].to_numpy(dtype=float), EQUAL_WEIGHTS[party]) for party, names in PARTIES.items()]
     base = total_risk_score(rs, row["theta"], row["industry"])
     extra = ETA * record_score(past, months, clean, sum(loan["fraud"] for loan in firm.record))
     np.testing.assert_allclose(row["score"], base + extra, rtol=1e-12)
