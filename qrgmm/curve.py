@@ -216,7 +216,7 @@ class QuantileCurve:
             raise ValueError(f"values must not decrease along a row, but do in {crossed.sum()} of {len(values)} rows")
         values = np.sort(values, axis=1)
         if tails == "exponential":
-            levels, values = _with_exponential_tails(levels, values)
+            levels, values = with_exponential_tails(levels, values)
         below, up_to = levels.copy(), levels.copy()
         below[0], up_to[-1] = 0.0, 1.0
         self._set_law(levels, values, below, up_to)
@@ -608,8 +608,41 @@ class QuantileCurve:
         return points
 
 
-def _with_exponential_tails(levels, values):
-    """Add levels towards 0 and 1, with values that grow like the logarithm of the mass that is left."""
+def with_exponential_tails(levels, values):
+    r"""Return levels and values with more of both towards 0 and 1, as of a law with exponential tails.
+
+    .. math:: Q(u) = Q(\tau_1) + s \log(u / \tau_1), \quad u < \tau_1,
+
+    with the slope :math:`s` of the five outermost levels; the upper tail in the same way.
+
+    Parameters
+    ----------
+    levels : array of shape (n_levels,)
+        At least two.
+    values : array of shape (n_rows, n_levels)
+        Sorted along each row, in units sold.
+
+    Returns
+    -------
+    levels : array of shape (n_levels + 80,)
+        40 more at each end, the outermost at :math:`10^{-6}` of the mass beyond the grid.
+    values : array of shape (n_rows, n_levels + 80)
+
+    Raises
+    ------
+    ValueError
+        If there is only one level.
+
+    Notes
+    -----
+    Not in the papers; `QuantileCurve` does this for ``tails="exponential"``. Chapter 5.
+
+    Examples
+    --------
+    >>> levels, values = with_exponential_tails(np.array([0.25, 0.5]), np.log([[0.25, 0.5]]))
+    >>> len(levels), bool(np.allclose(values[0, :42], np.log(levels[:42])))
+    (82, True)
+    """
     outer = min(4, len(levels) - 1)
     if outer == 0:
         raise ValueError("exponential tails need at least two levels, got one")
