@@ -57,7 +57,8 @@ class EllipticalCopula:
 
     def __init__(self, correlation=None, loadings=None, df=np.inf):
         if (correlation is None) == (loadings is None):
-            raise ValueError("give one of correlation and loadings")
+            given = "neither" if correlation is None else "both"
+            raise ValueError(f"either correlation or loadings must be given, got {given}")
         if not df > 0:
             raise ValueError(f"df must be positive, got {df!r}")
         self.df, self.correlation, self.loadings = df, correlation, loadings
@@ -227,6 +228,11 @@ def pseudo_observations(values):
     -------
     array of shape (n_rows, n_dims), inside (0, 1); ties share their mean rank
 
+    Raises
+    ------
+    ValueError
+        If there are fewer than two rows, or values are not finite.
+
     Examples
     --------
     >>> pseudo_observations([[3.0], [1.0], [2.0]]).ravel()
@@ -395,7 +401,7 @@ def _log_sum(theta, log_u):
 
 def _uniforms(u, n_dims=None):
     u = np.asarray(u, dtype=float)
-    if u.ndim < 1 or (n_dims is not None and u.shape[-1] != n_dims):
+    if n_dims is not None and u.shape[-1:] != (n_dims,):
         raise ValueError(f"u must have shape (..., {n_dims}), got shape {u.shape}")
     if not ((u >= 0) & (u <= 1)).all():
         raise ValueError(f"u must lie in [0, 1], got {u.min():g} to {u.max():g}")
@@ -407,7 +413,10 @@ def _correlation(matrix):
     if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1]:
         raise ValueError(f"correlation must be a square matrix, got shape {matrix.shape}")
     if not (np.isfinite(matrix).all() and np.allclose(matrix, matrix.T) and np.allclose(np.diag(matrix), 1)):
-        raise ValueError("correlation must be finite and symmetric with ones on the diagonal")
+        expected = "finite and symmetric with ones on the diagonal"
+        low, high, apart = np.diag(matrix).min(), np.diag(matrix).max(), np.abs(matrix - matrix.T).max()
+        found = f"{low:g} to {high:g} there and entries that differ by {apart:g} from those across it"
+        raise ValueError(f"correlation must be {expected}, got {found}")
     try:
         np.linalg.cholesky(matrix)
     except np.linalg.LinAlgError:

@@ -3,6 +3,7 @@ r"""A stand-in for private data: quarterly sales of a company that sells abroad 
 Section 6.2.2 of the SCF paper learns from 3,495 sales records of a company that nobody else can get. `CrossBorderSales`
 has their published dimensions and what the paper says of their structure; every number behind it is made up here, so
 that it shows how methods behave on such data and never what that company sold. Unlike real data it has a true law.
+Chapter 12.
 """
 
 import numpy as np
@@ -63,6 +64,36 @@ def check_points(name, points, n_rows):
     if np.isnan(points).any() or (name == "levels" and ((points < 0) | (points > 1)).any()):
         raise ValueError(f"{name} must be {'in [0, 1]' if name == 'levels' else 'numbers'}, got {points}")
     return points
+
+
+def check_fields(X, fields, numbers):
+    """Refuse covariates that lack a column or have an unknown level.
+
+    Parameters
+    ----------
+    X : pandas.DataFrame of shape (n_rows, n_columns)
+    fields : dict of str to pandas.Index
+        Categorical columns -> their levels, sorted.
+    numbers : iterable of str
+        Other columns that have to be there.
+
+    Raises
+    ------
+    ValueError
+        If `X` is no data frame with rows and these columns, or a field has another level.
+
+    Examples
+    --------
+    >>> check_fields(pd.DataFrame({"store": ["b"], "price": [9.5]}), {"store": pd.Index(["a", "b"])}, ["price"])
+    """
+    columns = [*fields, *numbers]
+    absent = [name for name in columns if name not in X.columns] if isinstance(X, pd.DataFrame) else columns
+    if absent or len(X) == 0:
+        raise ValueError(f"X must be a data frame with rows and the columns {columns}, lacking {absent}")
+    for name, known in fields.items():
+        unknown = X[name][~X[name].isin(known)].unique().tolist()
+        if unknown:
+            raise ValueError(f"column {name!r} of X must be from {known[0]} to {known[-1]}, got {unknown[:5]}")
 
 
 class CrossBorderSales:
@@ -248,14 +279,7 @@ class CrossBorderSales:
         return alone + self.pair_effects[codes["selection_team"], codes["sales_team"]]
 
     def _checked(self, X):
-        columns = [*FIELDS, *LISTING]
-        absent = [name for name in columns if name not in X.columns] if isinstance(X, pd.DataFrame) else columns
-        if absent or len(X) == 0:
-            raise ValueError(f"X must be a data frame with rows and the columns {columns}, lacking {absent}")
-        for name, known in FIELDS.items():
-            unknown = X[name][~X[name].isin(known)].unique().tolist()
-            if unknown:
-                raise ValueError(f"column {name!r} of X must be from {known[0]} to {known[-1]}, got {unknown[:5]}")
+        check_fields(X, FIELDS, LISTING)
         for name, (_, lowest, highest) in LISTING.items():
             values = pd.to_numeric(X[name], errors="coerce").to_numpy(dtype=float)
             good = np.isfinite(values) & (values >= lowest) & (values <= highest)

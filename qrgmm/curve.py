@@ -147,7 +147,22 @@ def crossing_rate(values):
 
 
 def check_options(crossing, tails):
-    """Raise a ValueError unless both are options of `QuantileCurve`."""
+    """Refuse what are no options of `QuantileCurve`.
+
+    Parameters
+    ----------
+    crossing, tails : str
+        As in `QuantileCurve`.
+
+    Raises
+    ------
+    ValueError
+        If one of them is unknown.
+
+    Examples
+    --------
+    >>> check_options("sort", "clamp")
+    """
     if crossing not in ("sort", "raise"):
         raise ValueError(f"crossing must be 'sort' or 'raise', got {crossing!r}")
     if tails not in ("clamp", "exponential"):

@@ -77,8 +77,14 @@ def locate(name):
     FileNotFoundError
         If QRGMM_DATA names no folder.
     ValueError
-        If a file is there but is not the one that the book was written on.
+        If `name` is unknown, or a file is there but is not the one that the book was written on.
+
+    Notes
+    -----
+    Introduced in chapter 4; ``data/README.md`` describes the files.
     """
+    if name not in SOURCES:
+        raise ValueError(f"name must be one of {', '.join(SOURCES)}, got {name!r}")
     url, expected = SOURCES[name]
     folder = os.environ.get("QRGMM_DATA") or RAW_FOLDER
     if folder != RAW_FOLDER and not Path(folder).is_dir():

@@ -311,10 +311,25 @@ def _checked(X, y, levels):
 
 
 def check_levels(levels):
-    """Raise a ValueError unless `levels` is a strictly increasing array of numbers inside (0, 1)."""
+    """Refuse what is no grid of levels.
+
+    Parameters
+    ----------
+    levels : array of shape (n_levels,)
+
+    Raises
+    ------
+    ValueError
+        If `levels` is empty, has another shape, is not strictly increasing or has numbers outside (0, 1).
+
+    Examples
+    --------
+    >>> check_levels(np.array([0.25, 0.5, 0.75]))
+    """
     if levels.ndim != 1 or len(levels) == 0:
         raise ValueError(f"levels must be a non-empty array of shape (n_levels,), got shape {levels.shape}")
     if not (np.isfinite(levels).all() and (levels > 0).all() and (levels < 1).all()):
         raise ValueError(f"levels must lie inside (0, 1), got {levels.min():g} to {levels.max():g}")
     if (np.diff(levels) <= 0).any():
-        raise ValueError("levels must be strictly increasing, got unsorted or repeated levels")
+        first = int(np.argmax(np.diff(levels) <= 0))
+        raise ValueError(f"levels must be strictly increasing, got {levels[first + 1]:g} after {levels[first]:g}")

@@ -351,8 +351,9 @@ def distortion_risk(curve, loans, distortion, unit_revenue=1.0):
     array([[41.5]])
     """
     _require_curve(curve)
-    if not np.allclose(distortion(np.array([0.0, 1.0])), [0.0, 1.0], rtol=0, atol=1e-12):
-        raise ValueError("distortion must map 0 to 0 and 1 to 1")
+    ends = np.asarray(distortion(np.array([0.0, 1.0])))
+    if not np.allclose(ends, [0.0, 1.0], rtol=0, atol=1e-12):
+        raise ValueError(f"distortion must map 0 to 0 and 1 to 1, got {ends.tolist()}")
     revenue = _unit_revenue(curve, unit_revenue)
     return revenue * curve.distorted_shortfall(_loans(curve, loans) / revenue, distortion)
 

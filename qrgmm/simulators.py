@@ -13,7 +13,7 @@ import pandas as pd
 from scipy import stats
 
 from qrgmm.cross_border import CrossBorderSales as CrossBorderSales  # one more simulator, in a file of its own
-from qrgmm.cross_border import check_points
+from qrgmm.cross_border import check_fields, check_points
 from qrgmm.queueing import LAST, OPEN, draw_arrivals, serve
 
 # Rows that are simulated together: large enough for NumPy, small enough for the processor's cache.
@@ -345,14 +345,7 @@ class FMLocationScale(_LocationScale):
         return location[:, None], np.minimum(scale, 0.45 * location)[:, None]
 
     def _checked(self, X):
-        columns = ["category", "seller", *CONTINUOUS]
-        absent = [name for name in columns if name not in X.columns] if isinstance(X, pd.DataFrame) else columns
-        if absent or len(X) == 0:
-            raise ValueError(f"X must be a data frame with rows and the columns {columns}, lacking {absent}")
-        for name, known in (("category", CATEGORIES), ("seller", SELLERS)):
-            unknown = X[name][~X[name].isin(known)].unique().tolist()
-            if unknown:
-                raise ValueError(f"column {name!r} of X must be from {known[0]} to {known[-1]}, got {unknown[:5]}")
+        check_fields(X, {"category": CATEGORIES, "seller": SELLERS}, CONTINUOUS)
         if not np.isfinite(X[CONTINUOUS].to_numpy(dtype=float)).all():
             raise ValueError("X must be finite, got NaN or infinity")
         return X
@@ -377,17 +370,67 @@ INOPERABLE_DEATH = 1 - (1 - 0.29) ** (1 / 12)  # monthly, from 0.29 a year
 
 
 def monthly_probability(annual):
-    """Return the monthly probability that gives a probability of `annual` over twelve months."""
+    r"""Return the monthly probability that gives a probability of `annual` over twelve months.
+
+    .. math:: p = 1 - (1 - a)^{1/12}
+
+    Parameters
+    ----------
+    annual : float or array
+        :math:`a`, in [0, 1].
+
+    Returns
+    -------
+    float or array like `annual`
+
+    Examples
+    --------
+    >>> p = monthly_probability(0.29)
+    >>> round(p, 4), round(1 - (1 - p) ** 12, 4)
+    (0.0281, 0.29)
+    """
     return 1 - (1 - annual) ** (1 / 12)
 
 
 def operation_probability(age):
-    """Return the probability that a cancer at this age is operated; otherwise the chain goes straight to the cure."""
+    """Return the probability that a cancer at this age is operated; otherwise the chain goes straight to the cure.
+
+    Parameters
+    ----------
+    age : float or array
+        In years.
+
+    Returns
+    -------
+    float or array like `age`
+
+    Examples
+    --------
+    >>> round(operation_probability(70), 4)
+    0.9425
+    """
     return 1.1035 - 0.0023 * age
 
 
 def draw_natural_life(age, rng):
-    """Draw the months until natural death, (n_rows,): whole years and the six months of the last."""
+    """Draw the months until natural death: whole years and the six months of the last.
+
+    Parameters
+    ----------
+    age : array of int of shape (n_rows,)
+        From `FIRST_AGE` to `LAST_AGE`.
+    rng : numpy.random.Generator
+        One uniform number is used per row.
+
+    Returns
+    -------
+    array of int of shape (n_rows,), in months
+
+    Examples
+    --------
+    >>> draw_natural_life(np.array([55, 100]), np.random.default_rng(0)) % 12
+    array([6, 6])
+    """
     alive = np.append(1.0, np.cumprod(1 - LIFE_TABLE))  # at the ages 55, 56, ..., 101
     chance = alive[age - FIRST_AGE] * (1 - rng.random(len(age)))
     last_age = np.searchsorted(-alive, -chance, side="right") - 1 + FIRST_AGE
@@ -395,7 +438,26 @@ def draw_natural_life(age, rng):
 
 
 def draw_stay(leave, n_rows, rng):
-    """Draw the months, at least 1, in a state that is left with probability `leave` every month, (n_rows,)."""
+    """Draw the months in a state that is left with the same probability every month: a geometric law.
+
+    Parameters
+    ----------
+    leave : float or array of shape (n_rows,)
+        That probability, in [0, 1).
+    n_rows : int
+    rng : numpy.random.Generator
+        One exponential number is used per row.
+
+    Returns
+    -------
+    array of int of shape (n_rows,), in months
+        From 1 to `N_MONTHS`.
+
+    Examples
+    --------
+    >>> round(float(draw_stay(0.1, 100_000, np.random.default_rng(0)).mean()), 1)  # 1 / 0.1
+    10.0
+    """
     rate = np.maximum(-np.log1p(-leave), 1e-9)
     return np.minimum(rng.exponential(size=n_rows) // rate + 1, N_MONTHS).astype(int)  # nobody lives longer
 
@@ -522,10 +584,14 @@ class CancerSimulator(_Simulator):
     def _checked(self, X):
         X = super()._checked(X)
         age, shares = X[:, 0], X[:, 1:]
-        if (age != age.round()).any() or age.min() < FIRST_AGE or age.max() > LAST_AGE:
-            raise ValueError(f"X must have whole ages from {FIRST_AGE} to {LAST_AGE} in its first column")
-        if (shares < 0).any() or (shares > [0.99, 1, 1]).any():
-            raise ValueError("X must have a risk in [0, 0.99] and effects in [0, 1] in its last three columns")
+        bad = (age != age.round()) | (age < FIRST_AGE) | (age > LAST_AGE)
+        if bad.any():
+            expected = f"whole ages from {FIRST_AGE} to {LAST_AGE} in its first column"
+            raise ValueError(f"X must have {expected}, got {age[bad][0]:g}")
+        bad = ((shares < 0) | (shares > [0.99, 1, 1])).any(axis=1)
+        if bad.any():
+            expected = "a risk in [0, 0.99] and effects in [0, 1] in its last three columns"
+            raise ValueError(f"X must have {expected}, got {shares[bad][0].tolist()}")
         return X
 
 
@@ -587,5 +653,5 @@ class BankQueue(_Simulator):
     def _checked(self, X):
         X = super()._checked(X)
         if (X <= 0).any():
-            raise ValueError("X must have positive rates and patiences")
+            raise ValueError(f"X must have positive rates and patiences, got {X.min():g}")
         return X

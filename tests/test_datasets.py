@@ -176,6 +176,11 @@ def test_without_data_the_message_says_what_to_do(folder, monkeypatch, error):
     assert not list(folder.rglob("*.csv"))
 
 
+def test_a_file_that_is_not_of_the_book_is_refused():
+    with pytest.raises(ValueError, match=f"name must be one of {NAME}, .*, got 'sales.csv'"):
+        datasets.locate("sales.csv")
+
+
 class BadServer(BaseHTTPRequestHandler):
     """Has nothing under /absent and breaks off every other file."""
 

@@ -248,8 +248,8 @@ X, y = np.ones((3, 1)), np.arange(3.0)
         (X, y, [0.0, 0.5], r"levels must lie inside \(0, 1\), got 0 to 0.5"),
         (X, y, [0.5, 1.0], r"levels must lie inside \(0, 1\), got 0.5 to 1"),
         (X, y, [0.5, np.nan], r"levels must lie inside \(0, 1\), got nan"),
-        (X, y, [0.5, 0.25], "levels must be strictly increasing, got unsorted or repeated levels"),
-        (X, y, [0.5, 0.5], "levels must be strictly increasing, got unsorted or repeated levels"),
+        (X, y, [0.5, 0.25], "levels must be strictly increasing, got 0.25 after 0.5"),
+        (X, y, [0.5, 0.5], "levels must be strictly increasing, got 0.5 after 0.5"),
     ],
 )
 def test_bad_input_is_refused_with_its_name_and_what_came(X, y, levels, message):

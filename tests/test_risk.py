@@ -610,7 +610,7 @@ def test_a_threshold_of_no_finite_sales_is_refused(tau):
 
 @pytest.mark.parametrize("distortion", [lambda u: u + 0.1, lambda u: u / 2, wang_transform(np.nan)])
 def test_distortions_that_do_not_end_at_0_and_1_are_refused(distortion):
-    with pytest.raises(ValueError, match="distortion must map 0 to 0 and 1 to 1"):
+    with pytest.raises(ValueError, match=r"distortion must map 0 to 0 and 1 to 1, got \["):
         distortion_risk(EVEN, 5.0, distortion)
 
 
