@@ -209,7 +209,7 @@ class CrossBorderSales:
     def draw(self, X, rng=None):
         """Return one independent draw of sales per row, (n_rows,)."""
         rng = np.random.default_rng(rng)
-        level, stall, shape = (each[:, 0] for each in self._law(X))
+        level, stall, shape = (each[:, 0] for each in self.law_parameters(X))
         live = rng.gamma(shape) / shape
         stalled = rng.exponential(STALLED_SHARE, len(level))
         return level * np.where(rng.random(len(level)) < stall, stalled, live)
@@ -227,7 +227,7 @@ class CrossBorderSales:
         -------
         array of shape (n_rows, n_points)
         """
-        level, stall, shape = self._law(X)
+        level, stall, shape = self.law_parameters(X)
         return _mixture(np.maximum(check_points("y", y, len(level)), 0) / level, stall, shape)
 
     def ppf(self, X, levels):
@@ -243,7 +243,7 @@ class CrossBorderSales:
         -------
         array of shape (n_rows, n_levels)
         """
-        level, stall, shape = self._law(X)
+        level, stall, shape = self.law_parameters(X)
         u, stall, shape = np.broadcast_arrays(check_points("levels", levels, len(level)), stall, shape)
         inside = u < 1
         u, stall, shape = u[inside], stall[inside], shape[inside]
@@ -255,17 +255,38 @@ class CrossBorderSales:
 
     def mean(self, X):
         """Return the true conditional means, (n_rows,)."""
-        level, stall, _ = self._law(X)
+        level, stall, _ = self.law_parameters(X)
         return (level * (1 - stall + stall * STALLED_SHARE))[:, 0]
 
     def std(self, X):
         """Return the true conditional standard deviations, (n_rows,)."""
-        level, stall, shape = self._law(X)
+        level, stall, shape = self.law_parameters(X)
         square = (1 - stall) * (1 + 1 / shape) + stall * 2 * STALLED_SHARE**2
         return np.sqrt(level**2 * square - self.mean(X)[:, None] ** 2)[:, 0]
 
-    def _law(self, X):
-        """Level, probability of a stalled listing and shape of a live one's gamma law, each (n_rows, 1)."""
+    def law_parameters(self, X):
+        r"""Return the numbers that make up the true law of every listing.
+
+        Parameters
+        ----------
+        X : pandas.DataFrame of shape (n_rows, 11)
+
+        Returns
+        -------
+        level : array of shape (n_rows, 1), in units sold
+            :math:`\mu(x)`, the mean sales of a live listing.
+        stall : array of shape (n_rows, 1)
+            :math:`\pi(x)`, the probability of a stalled listing.
+        shape : array of shape (n_rows, 1)
+            :math:`k(x)` of the gamma law of a live listing.
+
+        Examples
+        --------
+        >>> simulator = CrossBorderSales()
+        >>> level, stall, shape = simulator.law_parameters(simulator.draw_covariates(1, rng=0))
+        >>> round(level.item(), 1), round(stall.item(), 3), round(shape.item(), 2)
+        (62.3, 0.119, 3.0)
+        """
         codes, x = self._checked(X)
         z = _transformed(x) - _transformed(np.array([[typical for typical, _, _ in LISTING.values()]]))
         log_level = np.log(TYPICAL_LEVEL) + z @ ON_LEVEL + self._fixed_effects(codes)

@@ -78,7 +78,7 @@ def test_the_law_is_the_stated_mixture_and_the_quantiles_invert_it():
     quantiles = SIMULATOR.ppf(X, LEVELS)
     assert quantiles.shape == (len(X), len(LEVELS)) and (np.diff(quantiles, axis=1) > 0).all()
     np.testing.assert_allclose(SIMULATOR.cdf(X, quantiles), np.tile(LEVELS, (len(X), 1)), rtol=1e-10)
-    level, stall, shape = SIMULATOR._law(X[:20])
+    level, stall, shape = SIMULATOR.law_parameters(X[:20])
     for y in (0.1, 10.0, 200.0):
         live, stalled = stats.gamma(shape, scale=level / shape), stats.expon(scale=STALLED_SHARE * level)
         reference = (1 - stall) * live.cdf(y) + stall * stalled.cdf(y)
