@@ -3,6 +3,7 @@
 A report is high-risk if its late share is among the highest. Everything that is learned, from the threshold of
 "highest" to the means that fill blanks, the scaling, the resampling and the model, is learned in one `fit` that is
 given training rows only; `dependence_on_test_rows` checks that from outside. Forecasts use past reports alone.
+Chapter 13.
 """
 
 import numpy as np
@@ -365,10 +366,16 @@ def shared_companies(reports, train, test):
     ----------
     reports : pandas.DataFrame
     train, test : array of int
+        Positions of rows.
 
     Returns
     -------
-    float
+    float, in [0, 1]
+
+    Examples
+    --------
+    >>> shared_companies(pd.DataFrame({COMPANY: ["A", "A", "B"]}), [0], [1, 2])
+    0.5
     """
     return float(reports[COMPANY].iloc[test].isin(reports[COMPANY].iloc[train]).mean())
 

@@ -251,7 +251,29 @@ def loan_drivers(model, sellers, reference, unit_revenue=1.0, **limits):
 
 
 def revenue_per_unit(sellers, unit_revenue):
-    """Return the net revenue of one unit of every seller, (n_sellers,): one number for all, or a column by its name."""
+    """Return the net revenue of one unit of every seller.
+
+    Parameters
+    ----------
+    sellers : pandas.DataFrame
+        One row per seller.
+    unit_revenue : float, array of shape (n_sellers,) or str
+        In currency per unit; a name is a column of `sellers`.
+
+    Returns
+    -------
+    array of shape (n_sellers,), in currency per unit
+
+    Raises
+    ------
+    ValueError
+        If there is no such column, or a number is not positive and finite.
+
+    Examples
+    --------
+    >>> revenue_per_unit(pd.DataFrame({"price": [2.0, 3.0]}), "price")
+    array([2., 3.])
+    """
     if isinstance(unit_revenue, str):
         if unit_revenue not in sellers:
             raise ValueError(f"unit_revenue must name a column of sellers, got {unit_revenue!r}; has {list(sellers)}")

@@ -397,7 +397,7 @@ class SupplyChainFinance(mesa.Model):
 
         Returns
         -------
-        DataFrame
+        pandas.DataFrame
             With month, loan, firm, the controller's theta and estimate of the industry, the eight indicators, the total
             risk score, whether the loan is under a warning, its true monthly default probability, and whether it
             defaulted in that month.

@@ -241,6 +241,11 @@ def choose_encoder(encoder, X):
     -------
     FieldEncoder or None
         Not fitted; None for an array and for a data frame of numbers, which need none.
+
+    Examples
+    --------
+    >>> choose_encoder(None, pd.DataFrame({"store": ["a"]})), choose_encoder(None, [[1.0]])
+    (FieldEncoder(), None)
     """
     if encoder is not None:
         return clone(encoder)

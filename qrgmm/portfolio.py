@@ -174,6 +174,15 @@ def tail_weights(losses, level=0.95):
     -------
     array of shape (n_scenarios,)
 
+    Raises
+    ------
+    ValueError
+        If `level` does not lie inside (0, 1).
+
+    Notes
+    -----
+    Acerbi and Tasche (2002); chapter 15.
+
     Examples
     --------
     >>> tail_weights([5.0, 1.0, 9.0, 2.0], level=0.625).round(3)

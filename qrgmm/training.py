@@ -2,6 +2,7 @@ r"""Small networks and the loop that trains them, on one thread and without torc
 
 A network is trained on mini-batches and scored, every few epochs, on rows held out; the weights with the best score are
 kept. Two functions say what is trained, `step` and `score`, so that a critic, a flow and a spline share the loop.
+Chapter 8.
 """
 
 import copy
@@ -20,7 +21,14 @@ FREQUENCIES = 2 * np.pi * np.geomspace(0.25, 16, 8)
 
 @contextmanager
 def one_thread():
-    """Run torch on one thread: small networks are no faster on several, and much slower on a busy machine."""
+    """Run torch on one thread: small networks are no faster on several, and much slower on a busy machine.
+
+    Examples
+    --------
+    >>> with one_thread():
+    ...     torch.get_num_threads()
+    1
+    """
     n_threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

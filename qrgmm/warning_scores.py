@@ -171,6 +171,11 @@ def decay(months, delay=12.0, pace=3.0):
     -------
     array like `months`, in (0, 1]
 
+    Raises
+    ------
+    ValueError
+        If months are negative or NaN, or the pace is not positive.
+
     Notes
     -----
     Figure 2 of the early-warning paper, which says "from arctan(t) by a transformation" and gives none; chapter 14.
@@ -259,6 +264,11 @@ def similarity(database, application):
     array of shape (..., n_indicators), in [0, 1]
         Cut off at 0 where the application lies beyond all past loans. An indicator that never varied is similar (1) if
         the application has the same value, else not (0).
+
+    Raises
+    ------
+    ValueError
+        If an indicator lies outside [0, 1], the data base is empty, or the numbers of indicators differ.
 
     Notes
     -----
