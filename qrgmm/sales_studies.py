@@ -103,7 +103,10 @@ BEST = {
 
 @cache
 def big_mart_table():
-    """Return covariates (8,523 rows), sales, the groups in which a law is checked, and no true law."""
+    """Return covariates (8,523 rows), sales, the groups in which a law is checked, and no true law.
+
+    There is no stand-in: a study on simulated rows must not be recorded as Big Mart.
+    """
     table = load_big_mart()
     bands = pd.qcut(table["Item_MRP"], 4, labels=False)
     groups = {"store": table["Outlet_Identifier"].astype("category").cat.codes, "price band": bands}
@@ -205,11 +208,11 @@ def compare_on_split(models, load, rng, n_rows=None, n_members=10):
     found = _score_reference(y, train, test, largest, low, groups, split_rng)
     for name, model in ({"marginal": Marginal()} | models()).items():
         draws_rng = np.random.default_rng(model_rng.integers(2**31))
-        model = _fit(model, X.iloc[train], y[train], draws_rng, n_members)
-        curve = _predict(model, X.iloc[test])
+        model = fit_copy(model, X.iloc[train], y[train], draws_rng, n_members)
+        curve = predict_quietly(model, X.iloc[test])
         sample = curve.sample(1, draws_rng)[:, 0]
         found += score_rows(name, "unconditional", compare_samples(sample, y[test]))
-        found += _score_laws(name, curve, y[test])
+        found += score_laws(name, curve, y[test])
         found += _score_risk(name, curve, y, largest, low)
         found += _score_groups(name, y[test] < curve.ppf(MAX_DEFAULT_PROBABILITY)[:, 0], groups, test)
         if simulator is not None:
@@ -230,9 +233,9 @@ def compare_new_products(rng, n_rows=None, n_members=10):
         for covariates, columns in {"no identity": X, "identity": X.assign(product=products)}.items():
             for name in ("qrgmm_deepfm", "qrgmm"):
                 model_seed = np.random.default_rng(model_rng.integers(2**31))
-                model = _fit(own_models()[name], columns.iloc[train], y[train], model_seed, n_members)
-                curve = _predict(model, columns.iloc[test])
-                scores = {"crps": curve.crps(y[test]).mean(), **_lend(curve, y[test])}
+                model = fit_copy(own_models()[name], columns.iloc[train], y[train], model_seed, n_members)
+                curve = predict_quietly(model, columns.iloc[test])
+                scores = {"crps": curve.crps(y[test]).mean(), **lend(curve, y[test])}
                 found += score_rows(name, f"{split}, {covariates}", scores)
     return found
 
@@ -250,23 +253,41 @@ def tune(names, load, rng, n_rows=None):
     for name in names:
         for number in range(len(CANDIDATES[name][1])):
             seed = np.random.default_rng(model_rng.integers(2**31))
-            curve = _predict(_fit(candidate(name, number), X.iloc[fitted], y[fitted], seed), X.iloc[held_out])
+            model = fit_copy(candidate(name, number), X.iloc[fitted], y[fitted], seed)
+            curve = predict_quietly(model, X.iloc[held_out])
             found += score_rows(name, "held-out rows", {"crps": curve.crps(y[held_out]).mean()}, number)
     return found
 
 
-def _fit(model, X, y, rng, n_members=10):
-    return fit_copy(model, X, y, rng, n_members)
-
-
-def _predict(model, X):
-    with warnings.catch_warnings():  # that a level was never seen is no news here
+def predict_quietly(model, X):
+    """Return the laws of rows as a `QuantileCurve`, without a warning where a level was never seen: no news here."""
+    with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "column .* has levels never seen", UserWarning)
         return model.predict_curve(X)
 
 
-def _lend(curve, y):
-    """What comes of loans sized for the allowed default probability: defaults, mean loan and loss per unit lent."""
+def lend(curve, y):
+    """Return what comes of loans sized for a default probability of 5 %.
+
+    Parameters
+    ----------
+    curve : QuantileCurve
+        With n_rows rows.
+    y : array of shape (n_rows,)
+        What the rows sold, in the unit of the curve.
+
+    Returns
+    -------
+    dict of str to float
+        `realised_default`, the share of the loans that default; `loan`, their mean; `loss_rate`, what is lost per unit
+        lent.
+
+    Examples
+    --------
+    >>> found = lend(QuantileCurve.from_draws([[10.0, 20.0], [30.0, 40.0]]), np.array([5.0, 35.0]))
+    >>> {name: float(value) for name, value in found.items()}
+    {'realised_default': 0.5, 'loan': 20.0, 'loss_rate': 0.125}
+    """
     loans = largest_loan(curve, max_default_probability=MAX_DEFAULT_PROBABILITY)
     return {
         "realised_default": (y < loans).mean(), "loan": loans.mean(),
@@ -274,13 +295,36 @@ def _lend(curve, y):
     }  # fmt: skip
 
 
-def _score_laws(name, curve, y):
+def score_laws(name, curve, y):
+    """Return rows of scores of the laws of test rows, and of the loans sized by them.
+
+    Parameters
+    ----------
+    name : str
+        Of the model.
+    curve : QuantileCurve
+        With n_rows rows.
+    y : array of shape (n_rows,)
+        What they sold.
+
+    Returns
+    -------
+    list of tuple
+        Rows (model, test, metric, x, value): CRPS, pinball loss at 5 %, largest error of coverage, what `lend` returns,
+        and coverage at nine levels, which are x.
+
+    Examples
+    --------
+    >>> rows = score_laws("mine", QuantileCurve.from_draws([[10.0, 20.0], [30.0, 40.0]]), np.array([12.0, 35.0]))
+    >>> [(metric, round(float(value), 3)) for _, _, metric, _, value in rows[:2]]
+    [('crps', 2.5), ('pinball_05', 0.175)]
+    """
     levels = np.arange(1, 90) / 90
     scores = {
         "crps": curve.crps(y).mean(),
         "pinball_05": pinball_loss(y, curve.ppf(MAX_DEFAULT_PROBABILITY)[:, 0], MAX_DEFAULT_PROBABILITY).mean(),
         "coverage_error": np.abs(coverage(y, curve.ppf(levels)) - levels).max(),
-        **_lend(curve, y),
+        **lend(curve, y),
     }
     found = score_rows(name, "test rows", scores)
     for tau, share in zip(TAUS, coverage(y, curve.ppf(TAUS))):
@@ -293,11 +337,11 @@ def _score_risk(name, curve, y, largest, low):
     benchmark = QuantileCurve.from_draws(y[None])
     small, even = low * np.arange(1, 21) / 20, largest * np.arange(1, 51) / 50
     found = []
-    for share, *values in zip(SHARES, *_mean_risk(curve, largest * SHARES).values()):
+    for share, *values in zip(SHARES, *mean_risk(curve, largest * SHARES).values()):
         scores = dict(zip(("pd", "el", "lgd", "squared"), values))
         found += score_rows(name, "risk", {key: value for key, value in scores.items() if np.isfinite(value)}, share)
     for test, loans in {"risk, all loans": even, "risk, left tail": small}.items():
-        ours, true = _mean_risk(curve, loans), _mean_risk(benchmark, loans)
+        ours, true = mean_risk(curve, loans), mean_risk(benchmark, loans)
         errors = {
             "pd_error": ours["pd"] - true["pd"], "el_error": (ours["el"] - true["el"]) / loans,
             "lgd_error": np.nan_to_num(ours["lgd"]) - np.nan_to_num(true["lgd"]),
@@ -307,8 +351,26 @@ def _score_risk(name, curve, y, largest, low):
     return found
 
 
-def _mean_risk(curve, loans):
-    """Risk curves of a loan to a seller drawn from the rows, each (n_loans,)."""
+def mean_risk(curve, loans):
+    """Return the risk curves of a loan to a seller drawn from the rows: that of the mixture of their laws.
+
+    Parameters
+    ----------
+    curve : QuantileCurve
+        With n_rows rows.
+    loans : array of shape (n_loans,)
+        In the unit of the curve.
+
+    Returns
+    -------
+    dict of str to array of shape (n_loans,)
+        `pd`, `el`, `lgd` (share of the loan, NaN where nothing defaults) and `squared`. Chapter 11.
+
+    Examples
+    --------
+    >>> mean_risk(QuantileCurve.from_draws([[10.0], [30.0]]), np.array([20.0]))["pd"]
+    array([0.5])
+    """
     risk = risk_measures(curve, np.broadcast_to(loans, (len(curve), len(loans))))
     means = {name: risk[name].mean(axis=0) for name in ("pd", "el", "squared")}
     with np.errstate(invalid="ignore"):

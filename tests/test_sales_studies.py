@@ -111,15 +111,15 @@ def test_an_average_that_is_right_can_hide_a_store_that_is_wrong(found):
 def test_mean_risk_of_rows_is_the_risk_of_their_mixture():
     draws = RNG.gamma(2.0, 10.0, (30, 40))
     loans = np.array([5.0, 20.0, 60.0])
-    rows = sales_studies._mean_risk(QuantileCurve.from_draws(draws), loans)
-    mixture = sales_studies._mean_risk(QuantileCurve.from_draws(draws.reshape(1, -1)), loans)
+    rows = sales_studies.mean_risk(QuantileCurve.from_draws(draws), loans)
+    mixture = sales_studies.mean_risk(QuantileCurve.from_draws(draws.reshape(1, -1)), loans)
     for name in rows:
         np.testing.assert_allclose(rows[name], mixture[name], rtol=1e-10)
 
 
 def test_the_loss_of_lending_is_counted_in_money():
     curve = QuantileCurve.from_draws(np.tile(np.arange(1.0, 101), (2, 1)))
-    outcome = sales_studies._lend(curve, np.array([1.0, 50.0]))
+    outcome = sales_studies.lend(curve, np.array([1.0, 50.0]))
     loan = outcome["loan"]
     assert outcome["realised_default"] == 0.5 and 4 <= loan <= 6
     np.testing.assert_allclose(outcome["loss_rate"], (loan - 1) / (2 * loan))
@@ -147,8 +147,8 @@ def test_new_products_are_really_new(monkeypatch):
         also_in_test.append(in_training[-1] & set(products[rows.index]))
         return model.predict_curve(rows[["Item_MRP"]])
 
-    monkeypatch.setattr(sales_studies, "_fit", fit)
-    monkeypatch.setattr(sales_studies, "_predict", predict)
+    monkeypatch.setattr(sales_studies, "fit_copy", fit)
+    monkeypatch.setattr(sales_studies, "predict_quietly", predict)
     found = as_table(compare_new_products(np.random.default_rng(0), n_members=2))
     assert len(found) == 2 * 2 * 2 * 4
     assert all(also_in_test[:4]) and not any(also_in_test[4:])
