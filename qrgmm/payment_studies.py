@@ -27,6 +27,7 @@ from qrgmm.delayed_payment import (
     split_reports,
 )
 from qrgmm.payment_practices import LATE, clean_payment_practices, simulate_payment_practices
+from qrgmm.studies import score_rows
 
 LAST_LATE = f"Last: {LATE}"
 
@@ -37,10 +38,11 @@ def payment_models(rng, snapshot, window, models, splits):
     for by in splits:
         train, test, seed = _split(reports, by, rng)
         for name in models:
-            rows += _rows(name, by, HighRiskModel(name, seed=seed).fit(reports.iloc[train]).score(reports.iloc[test]))
+            model = HighRiskModel(name, seed=seed).fit(reports.iloc[train])
+            rows += score_rows(name, by, model.score(reports.iloc[test]))
         threshold = late_threshold(reports[LATE].iloc[train])
         shared = shared_companies(reports, train, test)
-        rows += _rows("data", by, {"threshold": threshold, "shared_companies": shared, "test_rows": len(test)})
+        rows += score_rows("data", by, {"threshold": threshold, "shared_companies": shared, "test_rows": len(test)})
     return rows
 
 
@@ -56,8 +58,8 @@ def payment_sampling(rng, snapshot, window, splits):
                 y, probability = model.label(reports.iloc[test]), model.predict_proba(reports.iloc[test])
                 cut = choose_cut(model, reports.iloc[train])
                 scores |= {"cut": cut, "f1_chosen_cut": score_probabilities(y, probability, cut)["f1"]}
-            rows += _rows("xgboost", sampling if by == "random" else f"{sampling}, by {by}", scores)
-    return rows + _rows("xgboost", "over before the split", _score_with_copies_on_both_sides(reports, rng))
+            rows += score_rows("xgboost", sampling if by == "random" else f"{sampling}, by {by}", scores)
+    return rows + score_rows("xgboost", "over before the split", _score_with_copies_on_both_sides(reports, rng))
 
 
 def payment_shares(rng, snapshot, window, shares, splits):
@@ -67,7 +69,7 @@ def payment_shares(rng, snapshot, window, shares, splits):
         train, test, seed = _split(reports, by, rng)
         for share in shares:
             model = HighRiskModel(share=share, seed=seed).fit(reports.iloc[train])
-            rows += _rows("xgboost", by, model.score(reports.iloc[test]) | {"threshold": model.threshold_}, share)
+            rows += score_rows("xgboost", by, model.score(reports.iloc[test]) | {"threshold": model.threshold_}, share)
     return rows
 
 
@@ -86,7 +88,7 @@ def payment_folds(rng, snapshot, window, n_folds):
         for metric in ("auc", "f1"):
             values = [score[metric] for score in scores]
             test = sampling if by == "random" else f"{sampling}, by {by}"
-            rows += _rows("xgboost", test, {metric: np.mean(values), f"{metric}_sd": np.std(values, ddof=1)})
+            rows += score_rows("xgboost", test, {metric: np.mean(values), f"{metric}_sd": np.std(values, ddof=1)})
     return rows
 
 
@@ -100,7 +102,7 @@ def payment_missing(rng, snapshot, window, models, splits):
             for name in models:
                 for label, features in (("ten", FEATURES), ("fourteen", PREDICTORS)):
                     model = HighRiskModel(name, features=features, seed=seed).fit(reports.iloc[train])
-                    rows += _rows(name, f"{fill}, {label}, by {by}", model.score(reports.iloc[test]))
+                    rows += score_rows(name, f"{fill}, {label}, by {by}", model.score(reports.iloc[test]))
     return rows
 
 
@@ -113,12 +115,12 @@ def payment_forecast(rng, snapshot, window, models, splits):
             for sampling in ("none", "over"):
                 model = HighRiskModel(name, sampling, FORECAST_FEATURES, seed=seed).fit(reports.iloc[train])
                 label = name if sampling == "none" else f"{name}, oversampled"
-                rows += _rows(label, by, model.score(reports.iloc[test]))
+                rows += score_rows(label, by, model.score(reports.iloc[test]))
         last = HighRiskModel("logistic", "none", [LAST_LATE], seed=seed).fit(reports.iloc[train])
-        rows += _rows("last report", by, last.score(reports.iloc[test]))
+        rows += score_rows("last report", by, last.score(reports.iloc[test]))
         repeated = (reports[LAST_LATE].iloc[test] >= last.threshold_).astype(float)
         scores = score_probabilities(last.label(reports.iloc[test]), repeated)
-        rows += _rows("last class", by, {"f1": scores["f1"], "brier": scores["brier"]})
+        rows += score_rows("last class", by, {"f1": scores["f1"], "brier": scores["brier"]})
     return rows
 
 
@@ -164,10 +166,6 @@ def _score_with_copies_on_both_sides(reports, rng):
     train, test, seed = _split(balanced, "random", rng)
     pipeline = build_pipeline(sampling="none", seed=seed).fit(balanced.iloc[train], y.iloc[train])
     return score_probabilities(y.iloc[test], pipeline.predict_proba(balanced.iloc[test])[:, 1])
-
-
-def _rows(model, test, scores, x=np.nan):
-    return [(model, test, metric, x, float(value)) for metric, value in scores.items()]
 
 
 STUDIES = {

@@ -25,16 +25,8 @@ from qrgmm.metrics import coverage
 from qrgmm.peers import BoostedQuantiles, Engression, QuantileForest, SplineFlow
 from qrgmm.risk import largest_loan
 from qrgmm.simulators import CrossBorderSales
-from qrgmm.synthetic_studies import (
-    EVEN,
-    OWN,
-    Marginal,
-    compare_samples,
-    distances_to_truth,
-    fit_copy,
-    risk_measures,
-    score_rows,
-)
+from qrgmm.studies import compare_samples, score_rows
+from qrgmm.synthetic_studies import EVEN, OWN, Marginal, distances_to_truth, fit_copy, risk_measures
 
 TEST_SHARE, MAX_DEFAULT_PROBABILITY = 0.2, 0.05
 TAUS = np.arange(1, 20) / 20  # at which coverage is recorded

@@ -29,26 +29,26 @@ def accuracy(problem, rng, n_rows, n_test, m, n_draws, n_points):
     with_tails = copy(model).set_params(tails="exponential")
     X = problem.draw_covariates(n_test, rng)
     truth, again = problem.draw(X, rng), problem.draw(X, rng)
-    rows = _rows("truth", "unconditional", _scores(truth, again))
+    rows = score_rows("truth", "unconditional", compare_samples(truth, again))
     for name, variant in {"qrgmm": model, "qrgmm_tails": with_tails}.items():
         generated = variant.sample(problem.basis(X), 1, rng)[:, 0]
-        rows += _rows(name, "unconditional", _scores(generated, truth))
+        rows += score_rows(name, "unconditional", compare_samples(generated, truth))
 
     x = np.atleast_2d(problem.conditional_point)
     truth, again = (problem.draw(np.repeat(x, n_draws, axis=0), rng) for _ in range(2))
     raw, curve = _raw_quantiles(model, problem, x), model.predict_curve(problem.basis(x))
     u = rng.random(n_draws)
-    rows += _rows("qrgmm", "conditional", _scores(curve.ppf(u)[0], truth))
-    rows += _rows("qrgmm_unsorted", "conditional", _scores(np.interp(u, model.levels_, raw), truth))
-    rows += _rows("truth", "conditional", _scores(truth, again))
-    rows += _rows("qrgmm", "conditional", {"misplaced": misplaced_rate(raw), "crossing": crossing_rate(raw)})
+    rows += score_rows("qrgmm", "conditional", compare_samples(curve.ppf(u)[0], truth))
+    rows += score_rows("qrgmm_unsorted", "conditional", compare_samples(np.interp(u, model.levels_, raw), truth))
+    rows += score_rows("truth", "conditional", compare_samples(truth, again))
+    rows += score_rows("qrgmm", "conditional", {"misplaced": misplaced_rate(raw), "crossing": crossing_rate(raw)})
 
     for name, variant in {"qrgmm": model, "qrgmm_tails": with_tails}.items():
         curve = variant.predict_curve(problem.basis(x))
         exact = {"mean": curve.mean()[0], "sd": curve.std()[0], **exact_distances(curve, problem, x, n_draws)}
-        rows += _rows(name, "conditional, exact", exact)
+        rows += score_rows(name, "conditional, exact", exact)
         curve = variant.predict_curve(problem.basis(X[:n_points]))
-        rows += _rows(name, "conditional, many points", exact_distances(curve, problem, X[:n_points], 2000))
+        rows += score_rows(name, "conditional, many points", exact_distances(curve, problem, X[:n_points], 2000))
     return rows
 
 
@@ -62,7 +62,8 @@ def crossing(rng, factors, roots):
         for factor in factors:
             raw = _raw_quantiles(QRGMM(levels=factor * root).fit(problem.basis(X), y), problem, x)
             test = f"m = {factor} sqrt n" if factor > 1 else "m = sqrt n"
-            rows += _rows("qrgmm", test, {"misplaced": misplaced_rate(raw), "crossing": crossing_rate(raw)}, root**2)
+            scores = {"misplaced": misplaced_rate(raw), "crossing": crossing_rate(raw)}
+            rows += score_rows("qrgmm", test, scores, root**2)
     return rows
 
 
@@ -75,11 +76,11 @@ def convergence(rng, roots, n_draws):
             curve = _fitted(problem, root**2, root, rng).predict_curve(problem.basis(x))
             ks.append(_ks_to_truth(curve.sample(n_draws, rng)[0], problem, x))
             exact = exact_distances(curve, problem, x, n_draws)
-            rows += _rows("qrgmm", name, {"ks": ks[-1], "ks_exact": exact["ks"]}, root**2)
+            rows += score_rows("qrgmm", name, {"ks": ks[-1], "ks_exact": exact["ks"]}, root**2)
             truth = problem.draw(np.repeat(x, n_draws, axis=0), rng)
-            rows += _rows("truth", name, {"ks": _ks_to_truth(truth, problem, x)}, root**2)
+            rows += score_rows("truth", name, {"ks": _ks_to_truth(truth, problem, x)}, root**2)
         slope = np.polyfit(np.log10(np.square(roots)), np.log10(ks), 1)[0]
-        rows += _rows("qrgmm", name, {"slope": slope})
+        rows += score_rows("qrgmm", name, {"slope": slope})
     return rows
 
 
@@ -95,9 +96,9 @@ def levels(rng, n_rows, steps, n_draws):
         ks = _ks_to_truth(curve.sample(n_draws, rng)[0], problem, x)
         exact = exact_distances(curve, problem, x, n_draws)
         scores = {"ks": ks, "ks_exact": exact["ks"], "wd_exact": exact["wd"], "sd": curve.std()[0]}
-        rows += _rows("qrgmm", "test_problem_1", scores, m)
+        rows += score_rows("qrgmm", "test_problem_1", scores, m)
         truth = problem.draw(np.repeat(x, n_draws, axis=0), rng)
-        rows += _rows("truth", "test_problem_1", {"ks": _ks_to_truth(truth, problem, x)}, m)
+        rows += score_rows("truth", "test_problem_1", {"ks": _ks_to_truth(truth, problem, x)}, m)
     return rows
 
 
@@ -110,21 +111,21 @@ def cancer(rng, n_rows, n_test, m, n_draws):
         model = QRGMM(levels=m).fit(basis, y)
         truth, again = simulator.draw(X_test, rng), simulator.draw(X_test, rng)
         generated = model.sample(simulator.basis(X_test), 1, rng)[:, 0]
-        for label, scores in (("qrgmm", _scores(generated, truth)), ("truth", _scores(truth, again))):
-            rows += _rows(label, "unconditional", {f"{metric}_{name}": value for metric, value in scores.items()})
+        for label, scores in (("qrgmm", compare_samples(generated, truth)), ("truth", compare_samples(truth, again))):
+            rows += score_rows(label, "unconditional", {f"{metric}_{name}": value for metric, value in scores.items()})
 
         x = np.atleast_2d(simulator.conditional_point)
         truth, again = (simulator.draw(np.repeat(x, n_draws, axis=0), rng) for _ in range(2))
         generated = model.sample(simulator.basis(x), n_draws, rng)[0]
-        for label, scores in (("qrgmm", _scores(generated, truth)), ("truth", _scores(truth, again))):
-            rows += _rows(label, "conditional", {f"{metric}_{name}": value for metric, value in scores.items()})
+        for label, scores in (("qrgmm", compare_samples(generated, truth)), ("truth", compare_samples(truth, again))):
+            rows += score_rows(label, "conditional", {f"{metric}_{name}": value for metric, value in scores.items()})
             effects[label].append(scores["mean"])
         linear = LinearRegression().fit(basis, y).predict(simulator.basis(x))[0]
         effects["linear_regression"].append(linear)
-        rows += _rows("linear_regression", "conditional", {f"mean_{name}": linear})
-        rows += _rows("truth", "conditional", {f"exact_mean_{name}": simulator.mean(x)[0]})
+        rows += score_rows("linear_regression", "conditional", {f"mean_{name}": linear})
+        rows += score_rows("truth", "conditional", {f"exact_mean_{name}": simulator.mean(x)[0]})
     for label, (aspirin, statin) in effects.items():
-        rows += _rows(label, "conditional", {"statin_better": float(statin > aspirin)})
+        rows += score_rows(label, "conditional", {"statin_better": float(statin > aspirin)})
     return rows
 
 
@@ -170,9 +171,9 @@ def ranking(rng, n_rows, m, n_points, n_first, n_kn_points, zone=1 / 6, alpha=0.
     for model, choice in choices.items():
         means = true_means[: len(choice)]
         lost = means.max(axis=1) - means[np.arange(len(choice)), choice]
-        rows += _rows(model, f"{n_points} points", {"pcs": np.mean(lost < zone), "best": np.mean(lost == 0)})
-    rows += _rows("ts", f"{n_points} points", {"patients": sum(n for _, n in two_stage)})
-    rows += _rows("kn", f"{n_points} points", {"patients": np.mean([n for _, n in picks])})
+        rows += score_rows(model, f"{n_points} points", {"pcs": np.mean(lost < zone), "best": np.mean(lost == 0)})
+    rows += score_rows("ts", f"{n_points} points", {"patients": sum(n for _, n in two_stage)})
+    rows += score_rows("kn", f"{n_points} points", {"patients": np.mean([n for _, n in picks])})
     return rows
 
 
@@ -188,10 +189,10 @@ def bank(rng, n_rows, n_test, m, n_joint, n_draws):
         generated = chain.sample(points, 1, rng)[:, 0]
         for label, sample, reference in (("qrgmm", generated, truth), ("truth", truth, again)):
             for j, output in enumerate(simulator.outputs):
-                scores = _scores(sample[:, j], reference[:, j])
-                rows += _rows(label, test, {f"{metric}_{output}": value for metric, value in scores.items()})
+                scores = compare_samples(sample[:, j], reference[:, j])
+                rows += score_rows(label, test, {f"{metric}_{output}": value for metric, value in scores.items()})
             joint = joint_wasserstein_distance(sample[:n_joint], reference[:n_joint])
-            rows += _rows(label, f"{test}, {n_joint} rows", {"joint_wd": joint})
+            rows += score_rows(label, f"{test}, {n_joint} rows", {"joint_wd": joint})
     return rows
 
 
@@ -234,16 +235,16 @@ def bootstrap(rng, n_rows, m, n_boot, n_loans, level=0.9, max_default_probabilit
             sample = np.concatenate([risk(curve, loans) for curve in curves])
             low, high = _percentiles(sample, level)
             for tau, inside, width in zip(taus, (low <= truth) & (truth <= high), high - low):
-                rows += _rows(label, "pointwise", {f"covers_{name}": float(inside), f"width_{name}": width}, tau)
+                rows += score_rows(label, "pointwise", {f"covers_{name}": float(inside), f"width_{name}": width}, tau)
             # One band for all loans: the quantile of the largest deviation, in standard errors.
             error = sample.std(axis=0, ddof=1)
             reach = np.quantile(np.max(np.abs(sample - estimate) / error, axis=1), level)
             inside = (np.abs(truth - estimate) <= reach * error).all()
-            rows += _rows(label, "simultaneous", {f"covers_{name}": float(inside)})
+            rows += score_rows(label, "simultaneous", {f"covers_{name}": float(inside)})
         truth = problem.ppf(x, max_default_probability)[0, 0]
         sizes = [largest_loan(curve, max_default_probability=max_default_probability)[0] for curve in curves]
         low, high = _percentiles(np.array(sizes), level)
-        rows += _rows(label, "largest loan", {"covers": float(low <= truth <= high), "width": high - low})
+        rows += score_rows(label, "largest loan", {"covers": float(low <= truth <= high), "width": high - low})
     return rows
 
 
@@ -335,11 +336,13 @@ def _raw_quantiles(model, problem, x):
     return model.intercept_ + model.coef_ @ problem.basis(x)[0]
 
 
-def _rows(model, test, scores, x=np.nan):
+def score_rows(model, test, scores, x=np.nan):
+    """Return rows of a study, one per metric, from scores by metric."""
     return [(model, test, metric, x, float(value)) for metric, value in scores.items()]
 
 
-def _scores(sample, reference):
+def compare_samples(sample, reference):
+    """Return mean and standard deviation of a sample, and its distances to another, by metric."""
     distances = {"wd": wasserstein_distance(sample, reference), "ks": ks_statistic(sample, reference)}
     return {"mean": sample.mean(), "sd": sample.std(ddof=1), **distances}
 

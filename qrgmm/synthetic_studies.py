@@ -21,10 +21,11 @@ from qrgmm.generators import (
     RectifiedFlow,
 )
 from qrgmm.metamodel import QRGMM
-from qrgmm.metrics import coverage, ks_statistic, wasserstein_distance
+from qrgmm.metrics import coverage, ks_statistic
 from qrgmm.peers import BoostedQuantiles, Engression, QuantileForest, SplineFlow
 from qrgmm.risk import default_probability, expected_loss, loss_given_default, shortfall_moment
 from qrgmm.simulators import FM_VARIANTS, FMLocationScale
+from qrgmm.studies import compare_samples, score_rows
 
 OWN = {
     "qrgmm_deepfm": DeepFMQRGMM(),
@@ -219,17 +220,6 @@ def fit_copy(model, X, y, rng, n_members=10):
         model = clone(model)
         model.set_params(**{name: value for name, value in settings.items() if name in model.get_params()})
     return model.fit(X, y)
-
-
-def score_rows(model, test, scores, x=np.nan):
-    """Return rows of a study, one per metric, from scores by metric."""
-    return [(model, test, metric, x, float(value)) for metric, value in scores.items()]
-
-
-def compare_samples(sample, reference):
-    """Return mean and standard deviation of a sample, and its distances to another, by metric."""
-    distances = {"wd": wasserstein_distance(sample, reference), "ks": ks_statistic(sample, reference)}
-    return {"mean": sample.mean(), "sd": sample.std(ddof=1), **distances}
 
 
 def distances_to_truth(curve, truth):

@@ -26,6 +26,7 @@ from qrgmm.early_warning import (
 )
 from qrgmm.portfolio import largest_portfolio, loss_measures, portfolio_loss, revenue_scenarios
 from qrgmm.risk import largest_loan
+from qrgmm.studies import score_rows
 from qrgmm.warning_scores import (
     ALPHA,
     BETA,
@@ -68,15 +69,15 @@ def early_warning(rng, severities, n_chains, n_firms, n_months, burn_in):
         loans = _finished_loans(log, n_months)
         judged = loans.index[loans["start"] > burn_in]
         shares = {"default_rate": 100 * loans.loc[judged, "defaulted"].mean(), "theta": log["theta"].mean()}
-        rows += _rows("truth", "economy", shares, severity)
+        rows += score_rows("truth", "economy", shares, severity)
         for adapts in (False, True):
             test = "adaptive" if adapts else "frozen"
             for model, scores in _contestants(log, loans, burn_in, adapts).items():
                 warned = _first_warnings(log, loans, scores, burn_in, adapts)
                 measures = _judge(loans.loc[judged], warned.reindex(judged))
                 measures["auc"] = _ranking(log, loans, scores, judged)
-                rows += _rows(model, test, measures, severity)
-        rows += _rows("no warning", "frozen", _judge(loans.loc[judged], pd.Series(np.nan, judged)), severity)
+                rows += score_rows(model, test, measures, severity)
+        rows += score_rows("no warning", "frozen", _judge(loans.loc[judged], pd.Series(np.nan, judged)), severity)
     return rows
 
 
@@ -108,7 +109,7 @@ def database(rng, sizes, n_applications):
             "beyond": (similarity(known, new) == 0).mean(),
             "nearest": np.abs(known[:, None] - new).mean(axis=2).min(axis=0).mean(),
         }
-        rows += _rows("truth", "database", measures, size)
+        rows += score_rows("truth", "database", measures, size)
     return rows
 
 
@@ -139,7 +140,7 @@ def dependence(rng, thetas, n_rows):
         u = ClaytonCopula(theta).sample(n_rows, rng)
         for margins, values in {"known margins": u, "ranks": pseudo_observations(u)}.items():
             for method in ("tau", "likelihood"):
-                rows += _rows(method, margins, {"theta": estimate_theta(values, method)}, theta)
+                rows += score_rows(method, margins, {"theta": estimate_theta(values, method)}, theta)
     return rows
 
 
@@ -179,16 +180,16 @@ def portfolio(rng, n_sellers, n_months, n_scenarios, families, budget, level=0.9
         return loss_measures((loans[:, None] - fresh).clip(0).sum(axis=0), level)["conditional_value_at_risk"]
 
     fitted = {"bound": truth, **{family: _fit(family, history) for family in families}}
-    rows, lent = _rows("truth", "portfolio", {"cvar": true_cvar(loans)}), {}
+    rows, lent = score_rows("truth", "portfolio", {"cvar": true_cvar(loans)}), {}
     for name, copula in fitted.items():
         losses = portfolio_loss(curve, loans, copula, 5 * n_scenarios, rng)
-        rows += _rows(name, "portfolio", {"cvar": loss_measures(losses, level)["conditional_value_at_risk"]})
+        rows += score_rows(name, "portfolio", {"cvar": loss_measures(losses, level)["conditional_value_at_risk"]})
         scenarios = revenue_scenarios(curve, copula, n_scenarios, rng)
         lent[name] = largest_portfolio(scenarios, budgets.sum(), level).loans
     lent["alone"] = largest_loan(curve, max_conditional_value_at_risk=budgets, level=level)
     for name, sizes in lent.items():
         measures = {"lent": sizes.sum() / lent["bound"].sum(), "cvar_to_budget": true_cvar(sizes) / budgets.sum()}
-        rows += _rows(name, "largest portfolio", measures)
+        rows += score_rows(name, "largest portfolio", measures)
     return rows
 
 
@@ -279,10 +280,6 @@ def _ranking(log, loans, scores, judged):
     loan = loans.loc[log["loan"].to_numpy()[rows]]
     soon = loan["defaulted"].to_numpy() & (loan["end"].to_numpy() < log["month"].to_numpy()[rows] + AHEAD)
     return roc_auc_score(soon, scores[rows])
-
-
-def _rows(model, test, scores, x=np.nan):
-    return [(model, test, metric, x, float(value)) for metric, value in scores.items()]
 
 
 STUDIES = {

@@ -137,7 +137,7 @@ def test_exact_distances_are_those_of_many_draws():
     exact = studies.exact_distances(curve, problem, x, 100_000)
     draws = curve.sample(400_000, rng=0)[0]
     truth = problem.ppf(x, np.random.default_rng(1).random(400_000))[0]
-    scores = studies._scores(draws, truth)
+    scores = studies.compare_samples(draws, truth)
     np.testing.assert_allclose(exact["ks"], studies._ks_to_truth(draws, problem, x), atol=0.003)
     np.testing.assert_allclose([exact["ks"], exact["wd"]], [scores["ks"], scores["wd"]], rtol=0.03)
 
