@@ -18,6 +18,7 @@ from qrgmm.experiments import RESULTS, compare_with_paper, load_results
 from qrgmm.plots import LABELS
 
 LEVEL = 0.01
+FEW = 5  # replications, fewer than which cannot tell that two numbers are the same
 ROUNDING = 1e-12  # what was computed exactly and is nearer to zero than this is zero
 # From the gravest: a row with several checks gets the first of their verdicts in this list.
 VERDICTS = ["open", "cannot be done", "differs", "undecided", "ours", "same conclusion", "same"]
@@ -48,8 +49,11 @@ def worst(verdicts):
     return min(verdicts, key=VERDICTS.index)
 
 
-def compare_published(study, source=None, **which):
-    """Same if no published number differs from ours by more than the error of both."""
+def compare_published(study, source=None, spread="ours", **which):
+    """Same if no published number differs from ours by more than the error of both.
+
+    With ``spread="published"`` our replications, of which there may be few, are judged as if they were runs of theirs.
+    """
     rows = pd.concat([beside_published(each) for each in as_list(study)])
     rows = select(rows, source=source, **which).dropna(subset="published")
     if rows["ours"].isna().any():
@@ -59,6 +63,9 @@ def compare_published(study, source=None, **which):
     rows["difference"] = rows["difference"].fillna(pd.Series(np.where(equal, 0.0, np.inf), rows.index))
     n_runs = recorded(rows["study"].iloc[0])["replication"].nunique()
     limit = critical_value(len(rows), n_runs)
+    if spread == "published":
+        rows["difference"] = (rows["ours"] - rows["published"]) / (rows["published_sd"] / np.sqrt(n_runs))
+        limit = stats.norm.ppf(1 - LEVEL / 2 / len(rows))
     beyond = (rows["difference"].abs() > limit).sum()
     row = rows.iloc[rows["difference"].abs().to_numpy().argmax()]
     truth = recorded(row["study"]).query("model == 'truth' and test == @row.test and metric == @row.metric")
@@ -70,7 +77,8 @@ def compare_published(study, source=None, **which):
     grounds += f": {row['difference']:+.1f} s.e.{count(n_runs)}".replace("-", "−")
     if len(rows) > 1:
         grounds = f"{beyond or 'none'} of {len(rows)} numbers beyond {limit:.1f} s.e.; the furthest: {grounds}"
-    return "differs" if beyond else "same", grounds
+    too_few = spread == "ours" and 1 < n_runs < FEW
+    return "differs" if beyond else "undecided" if too_few else "same", grounds
 
 
 def compare_order(study, low, high, by="model", of="value", **which):
