@@ -320,7 +320,10 @@ def _run_epochs(network, parameters, codes, basis, y, set_of, rows, levels, gene
     batch = max(1, min(BATCH, n_train // MIN_BATCHES))
     n_batches, stride = n_train // batch, max(1, len(levels) // LEVELS_PER_STEP)
     parameters = {name: value.clone().requires_grad_() for name, value in parameters.items()}
-    groups = [{"params": value, "weight_decay": network.decay(name)} for name, value in parameters.items()]
+    groups = [
+        {"params": [value for name, value in parameters.items() if network.decay(name) == decay], "weight_decay": decay}
+        for decay in sorted({network.decay(name) for name in parameters})
+    ]
     optimizer = torch.optim.AdamW(groups, lr=network.rate, betas=(0.9, 0.99), foreach=True)
     total, n_added = {name: torch.zeros_like(value) for name, value in parameters.items()}, 0
     for epoch in range(network.n_epochs):

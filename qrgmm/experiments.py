@@ -4,7 +4,7 @@ Replication `r` draws from ``SeedSequence(seed, spawn_key=(r,))``: it is the sam
 two, or on a Dask cluster. Each finished replication is one small file, written to another name and renamed, so a run
 that was killed goes on where it stopped and ends with the same bytes. From a shell::
 
-    python -m qrgmm.experiments test_problem_1 --size paper --replications 100 --jobs 2
+    python -m qrgmm.experiments test_problem_1 test_problem_2 --size paper --replications 100 --jobs 2
     python -m qrgmm.experiments check
 """
 
@@ -296,18 +296,20 @@ def check(studies=None):
 def main(arguments=None):
     """Run the command line, see ``python -m qrgmm.experiments --help``."""
     parser = argparse.ArgumentParser(prog="python -m qrgmm.experiments", description="Run, resume and record studies.")
-    parser.add_argument("study", choices=["check", "all", *STUDIES], help="check compares, all runs every study")
+    known = ["check", "all", *STUDIES]
+    about = f"check compares, all runs every study; one or more of {', '.join(known)}"
+    parser.add_argument("studies", nargs="+", choices=known, metavar="study", help=about)
     parser.add_argument("--size", choices=sorted({size for sizes in SIZES.values() for size in sizes}), default="tiny")
     parser.add_argument("--replications", type=int, help="default: 3 of size tiny, 100 (or fewer) of size paper")
     parser.add_argument("--jobs", type=int, default=1, help="worker processes on this machine")
     parser.add_argument("--address", help="of a Dask scheduler, tcp://..., instead of local workers")
     parser.add_argument("--folder", type=Path, default=RESULTS)
     options = parser.parse_args(arguments)
-    if options.study == "check":
+    if "check" in options.studies:
         for name, number in describe_run("crossing", "tiny", 1, 0, [])["versions"].items():
             print(f"{name:20} {number}")
         return 0 if check() else 1
-    for study in STUDIES if options.study == "all" else [options.study]:
+    for study in STUDIES if "all" in options.studies else options.studies:
         run(study, options.size, options.replications, options.folder, options.jobs, options.address)
     return 0
 

@@ -20,8 +20,8 @@ from qrgmm.curve import QuantileCurve, check_count
 from qrgmm.encoding import choose_encoder
 from qrgmm.training import Network, Trainer, one_thread, train
 
-# Draws that go through a network together, and draws per held-out row while it is trained.
-BLOCK, N_HELD_OUT_DRAWS = 16_384, 64
+# Draws that go through a network together (more fall out of the cache), and draws per held-out row while it is trained.
+BLOCK, N_HELD_OUT_DRAWS = 4096, 64
 # Steps of noise that a diffusion model is trained on, and what is left of the sales at each, as a share of the
 # variance: noise enters along a sigmoid, 1e-4 to 0.02.
 N_STEPS = 1000
@@ -292,12 +292,13 @@ class ConditionalWGAN(_Generator, RegressorMixin, BaseEstimator):
             return network(network.context(X), noise, drop=drop)
 
         def step(rows):
-            context = critic.context(X[rows])
+            x = X.index_select(0, rows)
+            context = critic.context(x)
             if next(batches) % (self.critic_steps + 1) == 0:
-                trainer.update(-critic(context, generate(X[rows])[..., None]).mean())
+                trainer.update(-critic(context, generate(x)[..., None]).mean())
                 return None
             with torch.no_grad():
-                real, fake = y[rows, None], generate(X[rows])
+                real, fake = y[rows, None], generate(x)
             real_score, fake_score = critic(context, torch.stack([real, fake], dim=1)).mean(dim=0)
             share = torch.rand(real.shape, generator=generator)
             excess = critic.slope(context, (share * real + (1 - share) * fake)[..., None]).abs() - 1
@@ -329,7 +330,7 @@ class _Path(_Generator):
             shape = (len(rows), self.n_times, 1)
             noise, time = torch.randn(shape, generator=generator), torch.rand(shape, generator=generator)
             point, time, target = self._path(y[rows, None, None], noise, time)
-            loss = distance(network(network.context(X[rows]), point, time, drop), target[..., 0])
+            loss = distance(network(network.context(X.index_select(0, rows)), point, time, drop), target[..., 0])
             trainer.update(loss)
             return loss
 

@@ -99,8 +99,9 @@ def test_finished_replications_of_other_code_are_refused(tmp_path, monkeypatch):
 
 
 def test_the_command_line_runs_and_records(tmp_path):
-    assert experiments.main(["crossing", "--replications", "1", "--folder", str(tmp_path)]) == 0
+    assert experiments.main(["crossing", STUDY, "--replications", "1", "--folder", str(tmp_path)]) == 0
     assert set(load_results("crossing", "tiny", tmp_path)["metric"]) == {"misplaced", "crossing"}
+    assert set(load_results(STUDY, "tiny", tmp_path)["replication"]) == {0}
 
 
 @pytest.mark.parametrize(("study", "size", "named"), [("nothing", "tiny", "study"), (STUDY, "huge", "size")])
