@@ -229,7 +229,7 @@ class ConditionalWGAN(_Generator, RegressorMixin, BaseEstimator):
 
     Attributes
     ----------
-    n_generator_updates_ : int
+    n_updates_ : int
         How often the generator learned, over all epochs that were run.
     history_ : pandas.DataFrame
         One row per score: epoch, n_updates, loss (mean estimate of the distance :math:`E f(x, y) - E f(x, g)`),
@@ -264,11 +264,6 @@ class ConditionalWGAN(_Generator, RegressorMixin, BaseEstimator):
         self.weight_decay, self.dropout, self.averaging = weight_decay, dropout, averaging
         self.validation_share, self.check_every, self.patience = validation_share, check_every, patience
         self.n_draws, self.encoder, self.progress, self.random_state = n_draws, encoder, progress, random_state
-
-    @property
-    def n_generator_updates_(self):
-        """How often the generator learned."""
-        return self.n_updates_
 
     @property
     def _noise_dim(self):

@@ -193,7 +193,7 @@ def test_without_held_out_rows_the_last_weights_are_kept(model):
 def test_mini_batches_are_shared_between_critic_and_generator():
     # 300 rows in batches of 100: 3 mini-batches in each of 10 epochs, one in 5 for the generator.
     model = ConditionalWGAN(hidden=(4,), n_epochs=10, batch_size=100, critic_steps=4, validation_share=0.0).fit(X, Y)
-    assert model.n_generator_updates_ == 6
+    assert model.n_updates_ == 6
     assert RectifiedFlow(hidden=(4,), n_epochs=2, batch_size=100, validation_share=0.0).fit(X, Y).n_updates_ == 6
 
 
