@@ -3,6 +3,8 @@
 import json
 from pathlib import Path
 
+from markdown_table import format_table
+
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "data" / "results"
 SECONDS = ROOT / "build" / "seconds.json"  # written by notebooks/execute.py
@@ -74,8 +76,7 @@ def describe_machine(record):
 
 
 def make_table(header, rows):
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines) + "\n"
+    return format_table([header, ["---"] * len(header), *rows])
 
 
 def format_seconds(seconds):

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import yaml
 from ledger_rules import decide, worst
+from markdown_table import format_table
 
 from qrgmm.experiments import PAPER
 
@@ -123,7 +124,3 @@ def find_records(row):
 def make_list(meanings):
     lines = [f"- *{name}*: {meaning}" for name, meaning in meanings.items()]
     return ";\n".join(lines) + "."
-
-
-def format_table(lines):
-    return "\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines) + "\n"

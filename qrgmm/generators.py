@@ -18,7 +18,7 @@ from torch.nn import functional as F
 
 from qrgmm.curve import QuantileCurve, check_count
 from qrgmm.encoding import choose_encoder
-from qrgmm.training import Network, Trainer, one_thread, train
+from qrgmm.training import Network, Trainer, one_thread, split_rows, train
 
 # Draws that go through a network together (more fall out of the cache), and draws per held-out row while it is trained.
 BLOCK, N_HELD_OUT_DRAWS = 4096, 64
@@ -74,8 +74,6 @@ class _Generator:
         ValueError
             If shapes do not match, values are not finite, or `validation_share` leaves no rows.
         """
-        if not 0 <= self.validation_share < 1:
-            raise ValueError(f"validation_share must be at least 0 and below 1, got {self.validation_share}")
         self._check_options()
         self.encoder_ = choose_encoder(self.encoder, X)
         X = X if self.encoder_ is None else self.encoder_.fit_transform(X)
@@ -83,8 +81,7 @@ class _Generator:
         self.scaler_ = StandardScaler().fit(X) if self.encoder_ is None else None
         rng = np.random.default_rng(self.random_state)
         generator = torch.Generator().manual_seed(int(rng.integers(2**63)))
-        order, n_held_out = rng.permutation(len(X)), int(self.validation_share * len(X))
-        held_out, kept = order[:n_held_out], order[n_held_out:]
+        kept, held_out = split_rows(len(X), self.validation_share, rng)
         self.location_, self.scale_ = y[kept].mean(), y[kept].std() or 1.0
         X = self._tensor(X)
         X_kept, y_kept = X[kept], torch.as_tensor((y[kept] - self.location_) / self.scale_, dtype=torch.float32)
@@ -95,7 +92,7 @@ class _Generator:
 
         with one_thread():
             trainer, step = self._start(X_kept, y_kept, generator)
-            self.history_ = train(trainer, step, score if n_held_out else None, len(kept), self, generator)
+            self.history_ = train(trainer, step, score if len(held_out) else None, len(kept), self, generator)
         self.network_, self.n_updates_ = trainer.averaged.requires_grad_(False), trainer.n_updates
         return self
 

@@ -20,7 +20,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from qrgmm.curve import QuantileCurve, choose_levels
 from qrgmm.encoding import FieldEncoder, choose_encoder
-from qrgmm.training import Trainer, one_thread, train
+from qrgmm.training import Trainer, one_thread, split_rows, train
 
 # Levels at which a boosted model is fitted: every one costs a model, and 13 levels were no better than 7.
 BOOSTED_LEVELS = (0.02, 0.1, 0.25, 0.5, 0.75, 0.9, 0.98)
@@ -42,12 +42,6 @@ def _fit_frame(model, X, y):
     if y.shape != (len(X),) or not np.isfinite(y).all():
         raise ValueError(f"y must be finite, with shape ({len(X)},), got shape {y.shape}")
     return y
-
-
-def _split(n_rows, validation_share, random_state):
-    """Return the numbers of the rows that are kept, and of those that are held out."""
-    order, n_held_out = np.random.default_rng(random_state).permutation(n_rows), int(validation_share * n_rows)
-    return order[n_held_out:], order[:n_held_out]
 
 
 class _Peer(RegressorMixin, BaseEstimator):
@@ -106,7 +100,7 @@ class Engression(_Peer):
 
         y = _fit_frame(self, X, y)
         design, y = self._design(X), torch.as_tensor(y[:, None], dtype=torch.float32)
-        kept, held_out = _split(len(y), self.validation_share, self.random_state)
+        kept, held_out = split_rows(len(y), self.validation_share, self.random_state)
         with _seeded(self.random_state):
             self.model_ = engression(
                 design[kept], y[kept], num_layer=self.num_layer, hidden_dim=self.hidden_dim, noise_dim=self.noise_dim,
@@ -290,7 +284,7 @@ class SplineFlow(_Peer):
 
         y = _fit_frame(self, X, y)
         self.levels_ = choose_levels(self.levels, len(y))
-        kept, held_out = _split(len(y), self.validation_share, self.random_state)
+        kept, held_out = split_rows(len(y), self.validation_share, self.random_state)
         self.location_, self.scale_ = y[kept].mean(), y[kept].std() or 1.0
         design = self._design(X)
         X_kept, y_kept = design[kept], torch.as_tensor((y[kept, None] - self.location_) / self.scale_).float()

@@ -37,6 +37,37 @@ def one_thread():
         torch.set_num_threads(n_threads)
 
 
+def split_rows(n_rows, validation_share, rng=None):
+    """Return the numbers of the rows that are trained on, and of those that are held out, both in random order.
+
+    Parameters
+    ----------
+    n_rows : int
+    validation_share : float
+        Share of the rows held out, at least 0 and below 1.
+    rng : numpy.random.Generator, int or None
+
+    Returns
+    -------
+    kept, held_out : arrays of int
+
+    Raises
+    ------
+    ValueError
+        If the share is out of range.
+
+    Examples
+    --------
+    >>> kept, held_out = split_rows(10, 0.2, rng=0)
+    >>> len(kept), len(held_out), len({*kept, *held_out})
+    (8, 2, 10)
+    """
+    if not 0 <= validation_share < 1:
+        raise ValueError(f"validation_share must be at least 0 and below 1, got {validation_share}")
+    order, n_held_out = np.random.default_rng(rng).permutation(n_rows), int(validation_share * n_rows)
+    return order[n_held_out:], order[:n_held_out]
+
+
 class Network(nn.Module):
     r"""A function of covariates, an inner input (noise or sales) and the time.
 

@@ -90,3 +90,6 @@ def test_bad_input_is_refused(model):
         clone(model).fit(FRAME, np.full(1500, np.nan))
     with pytest.raises(ValueError, match="never seen"):
         clone(model).fit(FRAME, SALES).predict(FRAME.assign(store="z"))
+    if "validation_share" in model.get_params():
+        with pytest.raises(ValueError, match="validation_share must be at least 0 and below 1, got 1"):
+            clone(model).set_params(validation_share=1).fit(FRAME, SALES)
