@@ -159,7 +159,7 @@ SIZES = {
     },
 }
 # The published GAN takes minutes a fit; a run with more replications adds to those recorded.
-FEWER = {"test_problem_1_generators": 5, "test_problem_2_generators": 5, "cancer_generators": 5}
+FEWER = {"test_problem_1_generators": 5, "test_problem_2_generators": 5, "cancer_generators": 2}
 NOTES = {
     study: f"{n} replications, theirs 100; 10,000 draws at the conditional point, theirs 100,000; networks of our own, "
     "with their settings and with those chosen in chapter 8"
