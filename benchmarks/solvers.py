@@ -21,7 +21,8 @@ from sklearn.linear_model import QuantileRegressor
 from statsmodels.regression.quantile_regression import QuantReg
 
 from qrgmm.loss import pinball_loss
-from qrgmm.quantile_regression import fit_by_simplex, fit_quantile_grid
+from qrgmm.quantile_regression import fit_quantile_grid
+from qrgmm.simplex import fit_by_simplex
 
 N_CORES = os.cpu_count()
 # Rows, columns and m; the levels are 1/m, ..., (m - 1)/m.

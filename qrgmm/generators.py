@@ -50,7 +50,9 @@ FLOW_SETTINGS = {"paper": _OF_PAPER | {"solver": "euler"}, "tuned": {}}
 
 def _dropout(rate, generator):
     """Return dropout that draws from a generator of its own, or None for a rate of 0."""
-    return (lambda h: h * (torch.rand(h.shape, generator=generator) >= rate) / (1 - rate)) if rate else None
+    if not rate:
+        return None
+    return lambda h: h * (torch.rand(h.shape, generator=generator, dtype=h.dtype) >= rate) / (1 - rate)
 
 
 class _Generator:
@@ -84,7 +86,7 @@ class _Generator:
         kept, held_out = split_rows(len(X), self.validation_share, rng)
         self.location_, self.scale_ = y[kept].mean(), y[kept].std() or 1.0
         X = self._tensor(X)
-        X_kept, y_kept = X[kept], torch.as_tensor((y[kept] - self.location_) / self.scale_, dtype=torch.float32)
+        X_kept, y_kept = X[kept], torch.as_tensor((y[kept] - self.location_) / self.scale_)
 
         def score(network):
             curve = self._curve(network, X[held_out], N_HELD_OUT_DRAWS)
@@ -118,7 +120,7 @@ class _Generator:
 
         def fresh(rows, draws):
             shape = (rows.stop - rows.start, draws.stop - draws.start, self._noise_dim)
-            return torch.as_tensor(rng.standard_normal(shape, dtype=np.float32))
+            return torch.as_tensor(rng.standard_normal(shape))
 
         return self._draws(self.network_, X, n_draws, fresh)
 
@@ -150,7 +152,7 @@ class _Generator:
     def _curve(self, network, X, n_draws):
         rng = np.random.default_rng(self.random_state)
         hypercube = stats.qmc.LatinHypercube(self._noise_dim, rng=rng).random(n_draws)
-        noise = torch.as_tensor(stats.norm.ppf(hypercube), dtype=torch.float32)[None]
+        noise = torch.as_tensor(stats.norm.ppf(hypercube))[None]
         return QuantileCurve.from_draws(self._draws(network, X, n_draws, lambda rows, draws: noise[:, draws]))
 
     def _draws(self, network, X, n_draws, noise):
@@ -172,7 +174,7 @@ class _Generator:
         return self._tensor(validate_data(self, X, reset=False, dtype=float))
 
     def _tensor(self, X):
-        return torch.as_tensor(X if self.scaler_ is None else self.scaler_.transform(X), dtype=torch.float32)
+        return torch.as_tensor(X if self.scaler_ is None else self.scaler_.transform(X), dtype=torch.float64)
 
 
 class ConditionalWGAN(_Generator, RegressorMixin, BaseEstimator):
@@ -280,7 +282,7 @@ class ConditionalWGAN(_Generator, RegressorMixin, BaseEstimator):
         batches = count(1)
 
         def generate(X):
-            noise = torch.randn(len(X), 1, self.noise_dim, generator=generator)
+            noise = torch.randn(len(X), 1, self.noise_dim, generator=generator, dtype=torch.float64)
             return network(network.context(X), noise, drop=drop)
 
         def step(rows):
@@ -292,7 +294,7 @@ class ConditionalWGAN(_Generator, RegressorMixin, BaseEstimator):
             with torch.no_grad():
                 real, fake = y[rows, None], generate(x)
             real_score, fake_score = critic(context, torch.stack([real, fake], dim=1)).mean(dim=0)
-            share = torch.rand(real.shape, generator=generator)
+            share = torch.rand(real.shape, generator=generator, dtype=torch.float64)
             excess = critic.slope(context, (share * real + (1 - share) * fake)[..., None]).abs() - 1
             penalty = torch.relu(excess) if self.penalty == "one-sided" else excess**2
             critic_trainer.update(fake_score - real_score + self.penalty_factor * penalty.mean())
@@ -320,7 +322,8 @@ class _Path(_Generator):
 
         def step(rows):
             shape = (len(rows), self.n_times, 1)
-            noise, time = torch.randn(shape, generator=generator), torch.rand(shape, generator=generator)
+            noise = torch.randn(shape, generator=generator, dtype=torch.float64)
+            time = torch.rand(shape, generator=generator, dtype=torch.float64)
             point, time, target = self._path(y[rows, None, None], noise, time)
             loss = distance(network(network.context(X.index_select(0, rows)), point, time, drop), target[..., 0])
             trainer.update(loss)
@@ -404,10 +407,11 @@ class RectifiedFlow(_Path, RegressorMixin, BaseEstimator):
 
     def _transform(self, network, context, noise):
         point, width = noise, 1 / self.n_steps
-        for i in range(self.n_steps):
-            velocity = network(context, point, torch.tensor([i * width]))[..., None]
+        times = torch.arange(self.n_steps + 1, dtype=torch.float64)[:, None] * width
+        for now, then in zip(times[:-1], times[1:]):
+            velocity = network(context, point, now)[..., None]
             if self.solver == "heun":
-                ahead = network(context, point + width * velocity, torch.tensor([(i + 1) * width]))[..., None]
+                ahead = network(context, point + width * velocity, then)[..., None]
                 velocity = (velocity + ahead) / 2
             point = point + width * velocity
         return point[..., 0]
@@ -485,9 +489,9 @@ class ConditionalDiffusion(_Path, RegressorMixin, BaseEstimator):
 
     def _path(self, y, noise, time):
         step = (time * N_STEPS).long().clamp(max=N_STEPS - 1)
-        signal = torch.as_tensor(SIGNAL, dtype=torch.float32)[step]
+        signal = torch.as_tensor(SIGNAL)[step]
         a, b = signal.sqrt(), (1 - signal).sqrt()
-        return a * y + b * noise, step / N_STEPS, noise if self.target == "noise" else a * noise - b * y
+        return a * y + b * noise, step.double() / N_STEPS, noise if self.target == "noise" else a * noise - b * y
 
     def _transform(self, network, context, noise):
         point = noise[..., :1]
@@ -495,7 +499,7 @@ class ConditionalDiffusion(_Path, RegressorMixin, BaseEstimator):
         for i, step in enumerate(steps):
             signal, after = SIGNAL[step], SIGNAL[steps[i + 1]] if i + 1 < len(steps) else 1.0
             a, b = signal**0.5, (1 - signal) ** 0.5
-            seen = network(context, point, torch.tensor([step / N_STEPS], dtype=torch.float32))[..., None]
+            seen = network(context, point, torch.tensor([step / N_STEPS], dtype=torch.float64))[..., None]
             if self.target == "velocity":
                 sales, rest = a * point - b * seen, b * point + a * seen
             else:

@@ -5,7 +5,7 @@ A batch holds one linear programme per level, all of the same size,
 .. math:: \max_a\; y'a \quad\text{s.t.}\quad X a = g, \; 0 \le a \le 1,
 
 whose multipliers are the coefficients :math:`b`. Batching turns a hundred small factorisations into a few large array
-operations. `quantile_regression` makes the batches; chapter 3 derives the programme.
+operations. `screening` makes the batches; chapter 3 derives the programme.
 """
 
 import numpy as np
@@ -13,6 +13,7 @@ import numpy as np
 # Share of the way to the boundary that a step may go; a cold start stays more central.
 STEP_WARM, STEP_COLD = 0.9995, 0.95
 MAX_STEPS_WARM, MAX_STEPS_COLD = 30, 200
+INSIDE = 1e-7  # how far inside (0, 1) a dual is not taken for 0 or 1 after rounding
 
 
 def frisch_newton(X, y, target, coef, levels=None, tolerance=1e-12):
@@ -102,10 +103,11 @@ def frisch_newton(X, y, target, coef, levels=None, tolerance=1e-12):
 
 
 def nearest_vertex(X, y, target, coef, dual):
-    r"""Return the solution that interpolates the rows whose dual is furthest from 0 and 1, and whether it is optimal.
+    r"""Return the solution that interpolates the rows whose dual is furthest from 0 and 1, if it is the only optimum.
 
     A vertex fixes as many rows as there are coefficients. It is optimal, with a duality gap of zero, if the duals that
-    balance the other rows' lie in [0, 1]; that is checked, so a wrong guess does no harm.
+    balance the other rows' lie in [0, 1], and no other solution is if none of them is 0 or 1; that is checked, so a
+    wrong guess does no harm.
 
     Parameters
     ----------
@@ -117,8 +119,8 @@ def nearest_vertex(X, y, target, coef, dual):
     Returns
     -------
     coef : array of shape (n_batch, n_features)
-        That of the vertex where it is optimal, else as given.
-    optimal : array of bool of shape (n_batch,)
+        That of the vertex where it is the only optimum, else as given.
+    unique : array of bool of shape (n_batch,)
     """
     n_features = X.shape[1]
     basis = np.argpartition(np.abs(dual - 0.5), n_features, axis=1)[:, :n_features]
@@ -132,8 +134,8 @@ def nearest_vertex(X, y, target, coef, dual):
         basis_dual = np.linalg.solve(X_basis.transpose(0, 2, 1), balance)[..., 0]
     except np.linalg.LinAlgError:
         return coef, np.zeros(len(coef), dtype=bool)
-    optimal = ((basis_dual > -1e-9) & (basis_dual < 1 + 1e-9)).all(axis=1)
-    return np.where(optimal[:, None], vertex, coef), optimal
+    unique = ((basis_dual > INSIDE) & (basis_dual < 1 - INSIDE)).all(axis=1)
+    return np.where(unique[:, None], vertex, coef), unique
 
 
 def _factor(X, weight):

@@ -28,11 +28,18 @@ BOOSTED_LEVELS = (0.02, 0.1, 0.25, 0.5, 0.75, 0.9, 0.98)
 
 @contextmanager
 def _seeded(random_state):
-    """Give torch's global generator, which these libraries draw from, a seed, and put it back afterwards."""
-    seed = int(np.random.default_rng(random_state).integers(2**63))
+    """Give torch's global generator, which these libraries draw from, a seed, and new layers single precision.
+
+    What the user had set is put back afterwards.
+    """
+    seed, precision = int(np.random.default_rng(random_state).integers(2**63)), torch.get_default_dtype()
     with one_thread(), torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        yield torch.Generator().manual_seed(seed)
+        torch.set_default_dtype(torch.float32)
+        try:
+            yield torch.Generator().manual_seed(seed)
+        finally:
+            torch.set_default_dtype(precision)
 
 
 def _fit_frame(model, X, y):
@@ -287,9 +294,9 @@ class SplineFlow(_Peer):
         kept, held_out = split_rows(len(y), self.validation_share, self.random_state)
         self.location_, self.scale_ = y[kept].mean(), y[kept].std() or 1.0
         design = self._design(X)
-        X_kept, y_kept = design[kept], torch.as_tensor((y[kept, None] - self.location_) / self.scale_).float()
+        X_kept, y_kept = design[kept], torch.as_tensor((y[kept, None] - self.location_) / self.scale_)
         with _seeded(self.random_state) as generator:
-            flow = NSF(1, design.shape[1], bins=self.bins, transforms=1, hidden_features=self.hidden)
+            flow = NSF(1, design.shape[1], bins=self.bins, transforms=1, hidden_features=self.hidden).double()
             first = flow.get_parameter("transform.transforms.0.hyper.0.weight")
             options = {"weight_decay": self.weight_decay, "averaging": self.averaging}
             trainer = Trainer(flow, [first], self.learning_rate, **options)
@@ -314,10 +321,10 @@ class SplineFlow(_Peer):
             return self._curve(self.flow_, self._design(X))
 
     def _curve(self, flow, design):
-        scores = torch.as_tensor(stats.norm.ppf(self.levels_), dtype=torch.float32)
+        scores = torch.as_tensor(stats.norm.ppf(self.levels_))
         with torch.inference_mode():
             values = flow(design).transform.inv(scores[:, None, None].expand(-1, len(design), 1))
-        return QuantileCurve(self.levels_, self.location_ + self.scale_ * values[..., 0].T.double().numpy())
+        return QuantileCurve(self.levels_, self.location_ + self.scale_ * values[..., 0].T.numpy())
 
     def _design(self, X):
-        return torch.as_tensor(self.encoder_.transform(X), dtype=torch.float32)
+        return torch.as_tensor(self.encoder_.transform(X), dtype=torch.float64)

@@ -8,27 +8,24 @@ At level :math:`\tau` the coefficients solve a linear programme whose dual has o
 
 Two ways to solve it, chosen by the shape of the data; both are exact and certify themselves. With many rows to a column
 *screening* keeps the rows near the plane and adds up the others (`qrgmm.screening`). With few rows to a column, as with
-one-hot designs, the *simplex* method solves the dual once and walks from level to level: only the right-hand side
-changes, so the basis that was optimal at one level is a few pivots away from the next. HiGHS does the pivoting.
-Chapter 3 derives the pair of programmes and compares the result with statsmodels.
+one-hot designs, the *simplex* method walks from level to level (`qrgmm.simplex`). Where an optimum is not unique, both
+end at the same one of them on every machine. Chapter 3 derives the pair of programmes and compares the result with
+statsmodels.
 """
 
 import os
 import warnings
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-import highspy
 import numpy as np
 import scipy.sparse as sp
 from scipy.linalg import qr, solve_triangular
 from scipy.linalg.lapack import dpstrf
 
-from qrgmm.loss import pinball_loss
 from qrgmm.screening import fit_by_screening
+from qrgmm.simplex import fit_by_simplex
 
 GAP_TOLERANCE = 1e-6
-N_RUNS = 2  # into which the simplex method cuts the grid, on any machine: optima need not be unique
 MAX_DENSE = 100_000_000  # numbers in a sparse design that may be made dense to see which columns are independent
 DEPENDENT = 1e-9  # distance from the span of the others, relative to its size, up to which a column is left out
 # With fewer rows screening leaves too many near the plane to pay; rows of zeros in a column do not count, since the
@@ -65,7 +62,8 @@ def fit_quantile_grid(X, y, levels, weights=None, n_threads=None):
     X : array or scipy sparse matrix of shape (n_rows, n_features)
         The design, as it is: no intercept is added. Dependent columns are allowed: those that the others make
         superfluous get the coefficient 0, and the fitted quantiles are optimal all the same. An optimum need not be
-        unique, for example where a level times the number of rows of a category is a whole number.
+        unique, for example where a level times the number of rows of a category is a whole number: then it is the one
+        at which levels that differ a little from row to row would end, see `qrgmm.simplex`.
     y : array of shape (n_rows,)
     levels : array of shape (n_levels,)
         Strictly increasing, in (0, 1).
@@ -126,105 +124,6 @@ def fit_quantile_grid(X, y, levels, weights=None, n_threads=None):
     return QuantileGridFit(levels, coef, gap, n_iter)
 
 
-def fit_by_simplex(X, y, levels, n_threads):
-    """Fit all levels of a grid by the dual simplex method, each started where its neighbour ended.
-
-    Parameters
-    ----------
-    X : array or scipy sparse matrix of shape (n_rows, n_features)
-    y : array of shape (n_rows,)
-    levels : array of shape (n_levels,)
-    n_threads : int
-        How many runs of neighbouring levels go on at a time; it does not change the result.
-
-    Returns
-    -------
-    coef : array of shape (n_levels, n_features)
-    gap : array of shape (n_levels,)
-        Relative duality gap.
-    n_iter : array of shape (n_levels,)
-        Simplex pivots.
-    """
-    n_features = X.shape[1]
-    if sp.issparse(X):
-        X.sum_duplicates()  # sorts in place, which abs(X) would else do in all threads at the same time
-    constraints = np.arange(n_features, dtype=np.int32)
-    column_sums = np.asarray(X.sum(axis=0)).ravel()
-
-    def walk(run):
-        solver = _dual_programme(X, y)
-        coef, gap, n_iter = np.empty((len(run), n_features)), np.empty(len(run)), np.empty(len(run), dtype=int)
-        for j, tau in enumerate(run):
-            right_hand_side = (1 - tau) * column_sums
-            solver.changeRowsBounds(n_features, constraints, right_hand_side, right_hand_side)
-            solver.run()
-            solution = solver.getSolution()
-            coef[j] = -np.asarray(solution.row_dual)
-            gap[j] = relative_duality_gap(X, y, tau, coef[j], np.asarray(solution.col_value))
-            n_iter[j] = solver.getInfo().simplex_iteration_count
-        return coef, gap, n_iter
-
-    with ThreadPoolExecutor(n_threads) as pool:
-        runs = np.array_split(levels, min(N_RUNS, len(levels)))
-        return tuple(map(np.concatenate, zip(*pool.map(walk, runs))))
-
-
-def relative_duality_gap(X, y, tau, coef, dual):
-    r"""Return by which share, at most, the pinball loss of `coef` exceeds the least possible one.
-
-    For any feasible dual point :math:`a`, primal minus dual objective is
-    :math:`\sum_i r_i^+ (1 - a_i) + r_i^- a_i` with :math:`r = y - Xb`; every term is non-negative.
-
-    Parameters
-    ----------
-    X : array or scipy sparse matrix of shape (n_rows, n_features)
-    y : array of shape (n_rows,)
-    tau : float
-    coef : array of shape (n_features,)
-    dual : array of shape (n_rows,)
-
-    Returns
-    -------
-    float
-        The gap over the pinball loss; infinity if `dual` violates its constraints, so that a wrong certificate
-        is never taken for a right one.
-
-    Examples
-    --------
-    >>> y, dual = np.array([1.0, 2.0, 3.0]), np.array([0.0, 0.5, 1.0])
-    >>> relative_duality_gap(np.ones((3, 1)), y, 0.5, np.array([2.0]), dual)
-    0.0
-    """
-    violation = np.abs(X.T @ (dual - (1 - tau)))
-    allowed = 1e-7 * np.asarray(abs(X).sum(axis=0)).ravel()
-    if (violation > allowed).any() or dual.min() < -1e-7 or dual.max() > 1 + 1e-7:
-        return np.inf
-    residual = y - X @ coef
-    a = dual.clip(0, 1)
-    gap = residual.clip(0) @ (1 - a) + (-residual).clip(0) @ a
-    loss = pinball_loss(y, X @ coef, tau).sum()
-    return float(gap / max(loss, 1e-12 * np.abs(y).sum() + np.finfo(float).tiny))
-
-
-def _dual_programme(X, y):
-    solver = highspy.Highs()
-    # Presolve would throw away the basis that makes the next level cheap.
-    options = {"output_flag": False, "presolve": "off", "threads": 1}
-    options |= {"primal_feasibility_tolerance": 1e-9, "dual_feasibility_tolerance": 1e-9}
-    for option, value in options.items():
-        solver.setOptionValue(option, value)
-    A = sp.csc_matrix(X.T)
-    programme = highspy.HighsLp()
-    programme.num_row_, programme.num_col_ = A.shape
-    programme.col_cost_ = -y
-    programme.col_lower_, programme.col_upper_ = np.zeros(len(y)), np.ones(len(y))
-    programme.row_lower_ = programme.row_upper_ = np.zeros(A.shape[0])
-    programme.a_matrix_.format_ = highspy.MatrixFormat.kColwise
-    programme.a_matrix_.start_, programme.a_matrix_.index_, programme.a_matrix_.value_ = A.indptr, A.indices, A.data
-    solver.passModel(programme)
-    return solver
-
-
 def _independent_columns(X):
     """Return a largest set of independent columns, a design that spans them and is well conditioned, and their link.
 
@@ -235,7 +134,9 @@ def _independent_columns(X):
     sizes = np.sqrt(np.diag(gram) / X.shape[0])
     nonzero = np.flatnonzero(sizes)
     correlation = gram[np.ix_(nonzero, nonzero)] / np.outer(sizes[nonzero], sizes[nonzero]) / X.shape[0]
-    factor, pivots, rank, _ = dpstrf(correlation, tol=1e-14)
+    # Of columns that could each do without the others the first ones stay, and not those that rounding prefers.
+    ranks = np.linspace(1, 0.999, len(nonzero))
+    factor, pivots, rank, _ = dpstrf(correlation * np.outer(ranks, ranks), tol=1e-14)
     pivot_sizes = np.diag(factor)[:rank]  # how far each column lies from the span of those before it
     too_large = sp.issparse(X) and X.shape[0] * X.shape[1] > MAX_DENSE
     if pivot_sizes.min(initial=1.0) > 1e-2 or too_large:
@@ -246,7 +147,7 @@ def _independent_columns(X):
         if too_large or _largest_distance(design, X[:, others]) <= DEPENDENT:
             return columns, design, np.diag(sizes[columns])
     dense = X.toarray() if sp.issparse(X) else X
-    link, order = qr(dense[:, nonzero] / sizes[nonzero], mode="r", pivoting=True)
+    link, order = qr(dense[:, nonzero] / sizes[nonzero] * ranks, mode="r", pivoting=True)
     distances = np.abs(np.diag(link))
     columns = nonzero[np.sort(order[: len(distances)][distances > DEPENDENT * distances[0]])]
     basis, root = qr(dense[:, columns], mode="economic")

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from qrgmm.interior_point import frisch_newton, nearest_vertex
+from qrgmm.simplex import dual_programme, nudge, solve_programme
 
 N_COARSE = 7  # levels solved first, from a random subsample
 BLOCK = 1 << 15  # pairs of level and row that one step of a pass over the rows holds
@@ -35,6 +36,7 @@ class Rows:
     totals: np.ndarray  # (n_features + 1,): sums over the rows of the table
     root: np.ndarray  # (n_features, n_features): a square root of X'X
     leverage: np.ndarray  # (n_rows,): square roots, by which a row's distance from the plane is measured
+    nudge: np.ndarray  # (n_features,): singles out a corner where a level has many optima
 
 
 def fit_by_screening(X, y, levels, n_threads):
@@ -97,7 +99,7 @@ def _lay_out(X, y):
     blocks = [slice(i, i + 10_000) for i in range(0, n_rows, 10_000)]
     leverage = np.concatenate([np.sqrt(((inverse_root @ columns[:, b]) ** 2).sum(axis=0)) for b in blocks])
     # A row of zeros has no leverage; its side never depends on the plane.
-    return Rows(table, columns, y, table.sum(axis=0), root, np.maximum(leverage, 1e-12))
+    return Rows(table, columns, y, table.sum(axis=0), root, np.maximum(leverage, 1e-12), nudge(X))
 
 
 def _fit_pilot(rows, pilot, levels, pool):
@@ -201,9 +203,11 @@ def _solve_near(rows, levels, guess, near, far, cold):
     target = (1 - levels)[:, None] * rows.totals[:-1]
     start = {"levels": levels} if cold else {}
     found, dual, n_steps = frisch_newton(X, y, target, guess, **start)
-    vertex, optimal = nearest_vertex(X, y, target, found, dual)
-    gap = np.where(optimal, 0.0, _relative_gap(X, y, target, levels, found, dual, near))
-    return np.where(optimal[:, None], vertex, found), gap, np.full(n_programmes, n_steps)
+    coef, unique = nearest_vertex(X, y, target, found, dual)
+    for i in np.flatnonzero(~unique):
+        coef[i], dual[i], _ = solve_programme(dual_programme(X[i].T, y[i]), target[i], rows.nudge)
+    gap = np.where(unique, 0.0, _relative_gap(X, y, target, levels, coef, dual, near))
+    return coef, gap, np.full(n_programmes, n_steps)
 
 
 def _relative_gap(X, y, target, levels, coef, dual, near):

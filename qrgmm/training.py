@@ -1,4 +1,4 @@
-r"""Small networks and the loop that trains them, on one thread and without torch's global seed.
+r"""Small networks and the loop that trains them, in double precision, on one thread, without torch's global seed.
 
 A network is trained on mini-batches and scored, every few epochs, on rows held out; the weights with the best score are
 kept. Two functions say what is trained, `step` and `score`, so that a critic, a flow and a spline share the loop.
@@ -92,8 +92,8 @@ class Network(nn.Module):
     Examples
     --------
     >>> network = Network(3, 1, (8, 8), True, torch.Generator().manual_seed(0))
-    >>> context = network.context(torch.ones(5, 3))
-    >>> network(context, torch.zeros(1, 7, 1)).shape
+    >>> context = network.context(torch.ones(5, 3, dtype=torch.float64))
+    >>> network(context, torch.zeros(1, 7, 1, dtype=torch.float64)).shape
     torch.Size([5, 7])
     """
 
@@ -115,7 +115,7 @@ class Network(nn.Module):
         """Return (n_rows, n_draws) for inner (n_rows or 1, n_draws, n_inner); `drop` acts on every hidden layer."""
         h = self._first(context, inner)
         if time is not None:
-            angle = time * torch.as_tensor(FREQUENCIES, dtype=torch.float32)
+            angle = time * torch.as_tensor(FREQUENCIES)
             h = h + self.time(torch.cat([angle.sin(), angle.cos()], dim=-1))
         for layer in self.layers:
             h = torch.relu(h)
@@ -137,7 +137,7 @@ class Network(nn.Module):
 
 def _linear(n_inputs, n_outputs, generator, bias=True):
     """Return torch's linear layer with its usual initial weights, drawn without torch's global seed."""
-    layer = nn.utils.skip_init(nn.Linear, n_inputs, n_outputs, bias=bias)
+    layer = nn.utils.skip_init(nn.Linear, n_inputs, n_outputs, bias=bias, dtype=torch.float64)
     for parameter in layer.parameters():
         nn.init.uniform_(parameter, -(n_inputs**-0.5), n_inputs**-0.5, generator=generator)
     return layer

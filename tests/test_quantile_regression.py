@@ -8,7 +8,8 @@ from scipy.optimize import linprog
 
 from qrgmm.curve import quantile_levels
 from qrgmm.loss import pinball_loss
-from qrgmm.quantile_regression import fit_quantile_grid, relative_duality_gap
+from qrgmm.quantile_regression import fit_quantile_grid
+from qrgmm.simplex import relative_duality_gap
 
 LEVELS = np.array([0.01, 0.1, 0.25, 0.5, 0.77, 0.9, 0.99])
 
@@ -217,7 +218,7 @@ def test_gap_is_infinite_when_the_equation_of_a_small_column_is_violated(scale):
 
 def test_an_uncertified_level_is_named_in_a_warning(monkeypatch):
     gaps = {0.25: np.nan, 0.5: 0.0}
-    monkeypatch.setattr("qrgmm.quantile_regression.relative_duality_gap", lambda X, y, tau, *_: gaps[tau])
+    monkeypatch.setattr("qrgmm.simplex.relative_duality_gap", lambda X, y, tau, *_: gaps[tau])
     with pytest.warns(RuntimeWarning, match=r"relative duality gap above 1e-06 at levels \[0.25\]"):
         fit_quantile_grid(np.ones((5, 1)), np.arange(5.0), [0.25, 0.5])
 

@@ -11,6 +11,7 @@ import pytest
 from designs import DESIGNS, LEVELS, make_design
 
 import qrgmm.quantile_regression as solver
+from qrgmm import simplex
 from qrgmm.loss import pinball_loss
 from qrgmm.quantile_regression import fit_quantile_grid
 
@@ -128,8 +129,8 @@ def test_nothing_sorts_a_sparse_design_under_the_threads_that_share_it(monkeypat
         seen.append((before == X.indices).all())
         return gap
 
-    solver_gap = solver.relative_duality_gap
-    monkeypatch.setattr(solver, "relative_duality_gap", relative_duality_gap)
+    solver_gap = simplex.relative_duality_gap
+    monkeypatch.setattr(simplex, "relative_duality_gap", relative_duality_gap)
     fit_quantile_grid(X, y, LEVELS)
     assert len(seen) == len(LEVELS) and all(seen)
 
@@ -146,8 +147,8 @@ def test_one_thread_finds_what_two_find(path, force):
 @pytest.mark.parametrize(("allowed", "expected"), [("3", 3), ("", os.cpu_count()), ("auto", os.cpu_count())])
 def test_threads_are_as_many_as_the_environment_allows(allowed, expected, monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", allowed)
-    chosen, pool = [], solver.ThreadPoolExecutor
-    monkeypatch.setattr(solver, "ThreadPoolExecutor", lambda n_threads: chosen.append(n_threads) or pool(n_threads))
+    chosen, pool = [], simplex.ThreadPoolExecutor
+    monkeypatch.setattr(simplex, "ThreadPoolExecutor", lambda n_threads: chosen.append(n_threads) or pool(n_threads))
     fit_quantile_grid(np.ones((5, 1)), np.arange(5.0), [0.5])
     assert chosen == [expected]
 
@@ -178,10 +179,25 @@ def test_screening_never_holds_an_array_of_rows_by_levels():
 
 
 @pytest.mark.parametrize("n_steps", [1, 4, 9])
-def test_screening_names_the_levels_that_an_interior_point_cut_short_does_not_reach(n_steps, force, monkeypatch):
+def test_screening_is_right_where_the_interior_point_is_cut_short(n_steps, force, monkeypatch):
     force("screening")
     monkeypatch.setattr("qrgmm.interior_point.MAX_STEPS_WARM", n_steps)
     monkeypatch.setattr("qrgmm.interior_point.MAX_STEPS_COLD", n_steps)
+    X, y, _ = make_design("heavy tails")
+    fit = fit_quantile_grid(X, y, LEVELS)
+    found = total_losses(X, y, LEVELS, fit.coef)
+    np.testing.assert_allclose(found, ANSWERS["designs"]["heavy tails"]["loss"], rtol=1e-9)
+    assert (fit.gap <= 1e-6).all()
+
+
+def test_screening_names_the_levels_that_neither_method_reaches(force, monkeypatch):
+    force("screening")
+    def give_up(solver, right_hand_side, moved):
+        return 0 * right_hand_side, np.full(solver.getNumCol(), 0.5), 0
+
+    monkeypatch.setattr("qrgmm.interior_point.MAX_STEPS_WARM", 4)
+    monkeypatch.setattr("qrgmm.interior_point.MAX_STEPS_COLD", 4)
+    monkeypatch.setattr("qrgmm.screening.solve_programme", give_up)
     X, y, _ = make_design("heavy tails")
     with pytest.warns(RuntimeWarning, match="relative duality gap above 1e-06 at levels") as caught:
         fit = fit_quantile_grid(X, y, LEVELS)

@@ -9,6 +9,7 @@ import torch
 from qrgmm.training import Network, Trainer, one_thread, train
 
 OPTIONS = SimpleNamespace(n_epochs=6, batch_size=4, check_every=1, patience=None, progress=False)
+DRAWS, ONES = torch.as_tensor(np.random.default_rng(0).normal(size=(5, 7))), torch.ones(1, 1, dtype=torch.float64)
 
 
 def small_network(film=True):
@@ -34,13 +35,13 @@ def scripted(scores, options, n_rows=10):
 @pytest.mark.parametrize("film", [True, False])
 def test_the_slope_that_is_carried_along_is_the_derivative(film):
     network = small_network(film)
-    context, y = network.context(torch.randn(5, 3)), torch.randn(5, 4, 1, requires_grad=True)
+    context, y = network.context(DRAWS[:, :3]), DRAWS[:, 3:, None].clone().requires_grad_()
     (by_autograd,) = torch.autograd.grad(network(context, y).sum(), y)
     torch.testing.assert_close(network.slope(context, y), by_autograd[..., 0])
 
 
 def test_without_modulation_covariates_only_shift_the_first_layer():
-    shift, scale = small_network(film=False).context(torch.ones(5, 3))
+    shift, scale = small_network(film=False).context(ONES.expand(5, 3))
     assert shift.shape == (5, 1, 8) and scale == 1.0
 
 
@@ -48,7 +49,7 @@ def test_the_average_of_weights_is_the_plain_mean_first_and_then_a_running_one()
     network = small_network()
     trainer, weights = Trainer(network, [], 0.1, averaging=0.5), []
     for _ in range(4):
-        trainer.update(network(network.context(torch.ones(2, 3)), torch.ones(1, 1, 1)).sum())
+        trainer.update(network(network.context(ONES.expand(2, 3)), ONES[None]).sum())
         weights.append(network.inner.weight.detach().clone())
     expected = ((weights[0] + weights[1]) / 2 + weights[2]) / 2
     torch.testing.assert_close(trainer.averaged.inner.weight, (expected + weights[3]) / 2)
