@@ -21,7 +21,7 @@ from qrgmm.encoding import FieldEncoder
 from qrgmm.generators import ConditionalDiffusion, ConditionalWGAN, RectifiedFlow
 from qrgmm.loss import pinball_loss
 from qrgmm.metamodel import QRGMM
-from qrgmm.metrics import coverage
+from qrgmm.metrics import coverage, lies_below
 from qrgmm.peers import BoostedQuantiles, Engression, QuantileForest, SplineFlow
 from qrgmm.risk import largest_loan
 from qrgmm.simulators import CrossBorderSales
@@ -206,7 +206,7 @@ def compare_on_split(models, load, rng, n_rows=None, n_members=10):
         found += score_rows(name, "unconditional", compare_samples(sample, y[test]))
         found += score_laws(name, curve, y[test])
         found += _score_risk(name, curve, y, largest, low)
-        found += _score_groups(name, y[test] < curve.ppf(MAX_DEFAULT_PROBABILITY)[:, 0], groups, test)
+        found += _score_groups(name, lies_below(y[test], curve.ppf(MAX_DEFAULT_PROBABILITY)[:, 0]), groups, test)
         if simulator is not None:
             found += score_rows(name, "true law", distances_to_truth(curve, truth))
     return found
@@ -282,7 +282,7 @@ def lend(curve, y):
     """
     loans = largest_loan(curve, max_default_probability=MAX_DEFAULT_PROBABILITY)
     return {
-        "realised_default": (y < loans).mean(), "loan": loans.mean(),
+        "realised_default": lies_below(y, loans).mean(), "loan": loans.mean(),
         "loss_rate": np.maximum(loans - y, 0).sum() / max(loans.sum(), 1e-12),
     }  # fmt: skip
 

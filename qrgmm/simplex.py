@@ -19,7 +19,8 @@ import scipy.sparse as sp
 from qrgmm.loss import pinball_loss
 
 N_RUNS = 2  # into which the grid is cut, on any machine
-NUDGE = 1e-6  # by which a row's level moves at most: far above the solver's tolerance, far below a row's share of a level
+# By how much a row's level moves at most: far above the tolerance of the solver, far below the steps between levels.
+NUDGE = 1e-6
 
 
 def fit_by_simplex(X, y, levels, n_threads):

@@ -12,10 +12,12 @@ from qrgmm.metrics import (
     crps,
     joint_wasserstein_distance,
     ks_statistic,
+    lies_below,
     mean_and_error,
     noise_floor,
     wasserstein_distance,
 )
+from qrgmm.quantile_regression import fit_quantile_grid
 
 RNG = np.random.default_rng(0)
 A, B = RNG.normal(size=200), RNG.normal(0.3, 1.2, size=150)
@@ -155,3 +157,19 @@ def test_the_joint_wasserstein_distance_is_that_of_the_best_matching():
 def test_joint_samples_of_other_shapes_are_refused(reference):
     with pytest.raises(ValueError, match="^sample and reference must"):
         joint_wasserstein_distance(np.zeros((2, 2)), reference)
+
+
+def test_rows_on_a_fitted_plane_are_not_below_it_whatever_rounding_says():
+    rng = np.random.default_rng(0)
+    X, y = np.column_stack([np.ones(400), rng.normal(size=(400, 3))]), rng.normal(size=400)
+    coef = fit_quantile_grid(X, y, [0.3]).coef[0]
+    fitted = X @ coef
+    on_the_plane = np.abs(y - fitted) < 1e-9
+    assert on_the_plane.sum() == 4
+    for ulps in (-8, 8):  # what another order of summation may do
+        moved = fitted + ulps * np.spacing(fitted)
+        assert not lies_below(y, moved)[on_the_plane].any() and not lies_below(moved, y)[on_the_plane].any()
+        assert (lies_below(y, moved) == (y < fitted - 1e-9)).all()
+        assert coverage(y, moved[:, None]) == coverage(y, fitted[:, None])
+    # A plane through the origin of large numbers: zero is reached by subtraction.
+    assert not lies_below([0.0, 1e6], [1e-9, 1e6]).any() and lies_below([0.0, 1.0], [1e-9, 1.0]).tolist() == [True, False]
