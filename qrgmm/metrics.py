@@ -143,7 +143,7 @@ def lies_below(y, quantiles):
 def coverage(y, quantiles):
     r"""Return the share of observations at or below each predicted quantile.
 
-    A calibrated model covers a share :math:`\tau_j` at level :math:`\tau_j`. On a quantile up to rounding counts as at it.
+    A calibrated model covers a share :math:`\tau_j` at level :math:`\tau_j`. Up to rounding on it is at it.
 
     Parameters
     ----------

@@ -172,4 +172,5 @@ def test_rows_on_a_fitted_plane_are_not_below_it_whatever_rounding_says():
         assert (lies_below(y, moved) == (y < fitted - 1e-9)).all()
         assert coverage(y, moved[:, None]) == coverage(y, fitted[:, None])
     # A plane through the origin of large numbers: zero is reached by subtraction.
-    assert not lies_below([0.0, 1e6], [1e-9, 1e6]).any() and lies_below([0.0, 1.0], [1e-9, 1.0]).tolist() == [True, False]
+    assert not lies_below([0.0, 1e6], [1e-9, 1e6]).any()
+    assert lies_below([0.0, 1.0], [1e-9, 1.0]).tolist() == [True, False]
