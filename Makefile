@@ -1,29 +1,30 @@
 # make book and make test set up .venv by themselves; make help lists every target.
-VENV   ?= .venv
-PYTHON ?= $(shell python3.11 --version >/dev/null 2>&1 && echo python3.11 || echo python3)
-BIN    := $(VENV)/bin
+IN_RANGE := import sys; sys.exit(not (3, 11, 5) <= sys.version_info < (3, 15))
+VENV     ?= .venv
+# The python3 at hand, and where that is too old or too new the newest that fits.
+PYTHON   ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11 python; do \
+  $$python -c '$(IN_RANGE)' 2>/dev/null && { echo $$python; exit; }; done; echo python3)
+BIN      := $(VENV)/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
 
-# Kernels start in notebooks/, so the path has to be absolute.
-export PYTHONPATH := $(CURDIR)
+# This checkout's qrgmm, even where .venv is shared with another one; then what the caller names.
+export PYTHONPATH := $(CURDIR)$(if $(PYTHONPATH),:$(PYTHONPATH))
 # One thread per process: chapters run side by side, and sums keep their last digit.
 export OMP_NUM_THREADS := 1
 export OPENBLAS_NUM_THREADS := 1
 export MKL_NUM_THREADS := 1
 # Packages are installed uncompiled; Python must be allowed to compile what it imports, or every import is slow.
 unexport PYTHONDONTWRITEBYTECODE
-# Data sets that are already on this machine, beside the checkout.
+# Data sets that are already on this machine, beside the checkout. The shell knows paths with spaces; make doesn't.
 ifndef QRGMM_DATA
-ifneq ($(wildcard $(CURDIR)/../shared/data),)
-export QRGMM_DATA := $(abspath $(CURDIR)/../shared/data)
-endif
+export QRGMM_DATA := $(shell cd ../shared/data 2>/dev/null && pwd)
 endif
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help book test notebooks results bench look clean
+.PHONY: help book test lab notebooks results bench look clean
 
 help: ## show this list
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "%-12s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 book: $(VENV)/.ok ## execute every chapter afresh and build the book: build/html/index.html
 	$(BIN)/python notebooks/execute.py --output build/notebooks
@@ -32,6 +33,10 @@ book: $(VENV)/.ok ## execute every chapter afresh and build the book: build/html
 test: $(VENV)/.ok ## ruff, unit tests, doctests, and the committed outputs of every chapter against fresh ones
 	$(BIN)/ruff check --quiet .
 	$(BIN)/python -m pytest -q -n logical --dist loadfile
+
+lab: $(VENV)/.ok ## open the chapters in JupyterLab, which it installs when first asked
+	$(BIN)/python -m pip install --quiet --no-compile --constraint constraints.txt jupyterlab
+	$(BIN)/python -m jupyterlab --notebook-dir notebooks
 
 notebooks: $(VENV)/.ok ## for authors: execute the chapters and update the committed notebooks (CHAPTERS="03 04" for some)
 	$(BIN)/python notebooks/execute.py $(CHAPTERS)
@@ -50,8 +55,9 @@ clean: ## remove what was built (the environment stays)
 	rm -rf build .pytest_cache .ruff_cache .hypothesis
 
 $(VENV)/.ok: requirements.txt constraints.txt
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || \
-	  { echo "qrgmm needs Python 3.11, and $(PYTHON) is $$($(PYTHON) --version 2>&1). Name one with: make PYTHON=/path/to/python3.11"; exit 1; }
+	@$(PYTHON) -c '$(IN_RANGE)' || \
+	  { echo "qrgmm needs Python 3.11.5 to 3.14, and $(PYTHON) is $$($(PYTHON) --version 2>&1). Name one with: make PYTHON=/path/to/python3"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --no-compile -r requirements.txt -c constraints.txt
+	$(BIN)/python -m pip install --quiet --no-compile --requirement requirements.txt --constraint constraints.txt
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@

@@ -3,11 +3,11 @@
 The optimiser is timed beside HiGHS on Rockafellar and Uryasev's linear programme, where that can still be solved.
 """
 
-import resource
 import time
 
 import numpy as np
 import scipy.sparse as sp
+from memory import peak_memory
 from scipy import stats
 from scipy.optimize import linprog
 
@@ -58,7 +58,7 @@ def run(time_in_turn):
         result = work()
         seconds[name] = round(time.perf_counter() - start, 2)
         processor_seconds[name] = round(time.process_time() - processor, 2)
-        peak[name] = round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, 2)
+        peak[name] = round(peak_memory(), 2)
         return result
 
     gaussian = EllipticalCopula(loadings=loading)

@@ -51,7 +51,8 @@ def describe_machine():
     processor = platform.processor() or platform.machine()
     info = Path("/proc/cpuinfo")
     if info.exists():
-        models = [line.partition(":")[2].strip() for line in info.read_text().splitlines() if "model name" in line]
+        lines = info.read_text(encoding="utf-8").splitlines()
+        models = [line.partition(":")[2].strip() for line in lines if "model name" in line]
         processor = models[0] if models else processor
     versions = {name: version(name) for name in ("numpy", "scipy")}
     return {"processor": processor, "cores": os.cpu_count(), "python": platform.python_version(), **versions}
@@ -71,7 +72,7 @@ def main():
             print(json.dumps(result, indent=2))
             continue
         path = RESULTS / f"benchmark_{name}.json"
-        path.write_text(json.dumps(result, indent=2) + "\n")
+        path.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
         print(f"{name}: {json.dumps(result['ratios'])}")
 
 

@@ -7,7 +7,6 @@ R takes part where Rscript finds quantreg; peers that the project does not requi
 """
 
 import os
-import resource
 import subprocess
 import tempfile
 import warnings
@@ -17,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import scipy.sparse as sp
+from memory import peak_memory
 from sklearn.linear_model import QuantileRegressor
 from statsmodels.regression.quantile_regression import QuantReg
 
@@ -134,7 +134,8 @@ def fit_in_r(method, X, y, levels, n_threads):
         path.write_bytes(X.tobytes(order="F") + y.tobytes())
         command = ["Rscript", Path(__file__).with_name("quantreg.R"), method, path, *X.shape, *levels]
         environment = os.environ | {"OPENBLAS_NUM_THREADS": str(n_threads)}
-        done = subprocess.run(list(map(str, command)), env=environment, check=True, capture_output=True, text=True)
+        run = {"env": environment, "check": True, "capture_output": True, "encoding": "utf-8"}
+        done = subprocess.run(list(map(str, command)), **run)
         return np.fromfile(path).reshape(len(levels), -1), float(done.stdout)
 
 
@@ -144,7 +145,7 @@ def find_version(peer):
         return version(peer.split()[0].replace("HiGHS", "highspy"))
     blas = 'basename(dirname(normalizePath(extSoftVersion()["BLAS"])))'
     code = f'cat(sprintf("R %s, quantreg %s, %s", getRversion(), packageVersion("quantreg"), {blas}))'
-    return subprocess.run(["Rscript", "-e", code], check=True, capture_output=True, text=True).stdout
+    return subprocess.run(["Rscript", "-e", code], check=True, capture_output=True, encoding="utf-8").stdout
 
 
 def make_contestant(peer, X, y, levels, coefs):
@@ -175,7 +176,7 @@ def time_size(name, time_in_turn):
         coefs["ours"] = fit_quantile_grid(design, y, levels, n_threads=N_CORES).coef
 
     gap = fit_quantile_grid(design, y, levels, n_threads=N_CORES).gap.max()  # also warms up
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    peak = peak_memory()
     chosen, groups = {"ours": np.arange(m - 1)}, {}
     for peer, n_levels, n_rounds in PLAN[name]:
         n_levels = n_levels or m - 1

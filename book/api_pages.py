@@ -26,7 +26,8 @@ order: each imports only modules before it.
 
 def read_order():
     """Return the names of the modules in the order in which README.md lists them."""
-    listing = re.search(r"meant to be read, in this order:\n(.+?);", (ROOT / "README.md").read_text(), re.DOTALL)[1]
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    listing = re.search(r"meant to be read, in this order:\n(.+?);", readme, re.DOTALL)[1]
     return re.findall(r"`(\w+)`", listing)
 
 
@@ -46,9 +47,10 @@ def write_pages(folder):
     (folder / "api").mkdir()
     for title, modules in group_modules().items():
         page = f"api/{slug(title)}.md"
-        (folder / page).write_text(f"# {title}\n\n" + "\n".join(describe_module(module) for module in modules))
+        text = f"# {title}\n\n" + "\n".join(describe_module(module) for module in modules)
+        (folder / page).write_text(text, encoding="utf-8")
         lines += [f"| {{ref}}`{module} <api-{slug(module)}>` | {read_idea(module)} |" for module in modules]
-    (folder / "api.md").write_text(INTRODUCTION + "\n".join(lines) + "\n")
+    (folder / "api.md").write_text(INTRODUCTION + "\n".join(lines) + "\n", encoding="utf-8")
 
 
 def describe_module(module):
@@ -58,7 +60,7 @@ def describe_module(module):
 
 def read_idea(module):
     """Return the first line of a module's docstring."""
-    text = ast.get_docstring(ast.parse((ROOT / "qrgmm" / f"{module}.py").read_text()))
+    text = ast.get_docstring(ast.parse((ROOT / "qrgmm" / f"{module}.py").read_text(encoding="utf-8")))
     return text.splitlines()[0]
 
 

@@ -20,7 +20,7 @@ def make_page(results=RESULTS, seconds=SECONDS):
     """Return the page as Markdown: how long each chapter took, and one section per recorded benchmark."""
     sections = [INTRODUCTION]
     if seconds.exists():
-        sections.append(describe_chapters(json.loads(seconds.read_text())))
+        sections.append(describe_chapters(json.loads(seconds.read_text(encoding="utf-8"))))
     for title, name, describe in (
         ("Exact risk against Monte Carlo", "exact_risk", describe_seconds),
         ("Draws from one curve", "sampling", describe_seconds),
@@ -28,7 +28,7 @@ def make_page(results=RESULTS, seconds=SECONDS):
         ("A grid of quantile regressions", "solvers", describe_solvers),
         ("A portfolio of ten thousand loans", "portfolio", describe_seconds),
     ):
-        record = json.loads((results / f"benchmark_{name}.json").read_text())
+        record = json.loads((results / f"benchmark_{name}.json").read_text(encoding="utf-8"))
         setting = record["setting"].rstrip(".") + ".\n"
         sections += [f"## {title}\n", setting, describe(record), describe_machine(record)]
     return "\n".join(sections)

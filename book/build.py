@@ -31,9 +31,9 @@ def assemble_source(source):
     shutil.rmtree(source, ignore_errors=True)
     programs = [path.name for path in (ROOT / "book").glob("*.py")]
     shutil.copytree(ROOT / "book", source / "book", ignore=shutil.ignore_patterns("__pycache__", *programs))
-    (source / "book" / "benchmarks.md").write_text(benchmark_page.make_page())
-    (source / "book" / "goals.md").write_text(goals_page.make_page())
-    (source / "book" / "ledger.md").write_text(ledger_page.make_page())
+    (source / "book" / "benchmarks.md").write_text(benchmark_page.make_page(), encoding="utf-8")
+    (source / "book" / "goals.md").write_text(goals_page.make_page(), encoding="utf-8")
+    (source / "book" / "ledger.md").write_text(ledger_page.make_page(), encoding="utf-8")
     api_pages.write_pages(source / "book")
     for name in ("README.md", "CHANGELOG.md"):  # the pages that show parts of them include them
         shutil.copy(ROOT / name, source)
@@ -64,8 +64,9 @@ def build_html(source, target):
     run("jupyter-book", "build", source, "--config", frame / "_config.yml", "--toc", frame / "_toc.yml",
         "--path-output", target, "--all", "-W", "-n", "--keep-going", "--quiet", stdout=subprocess.DEVNULL)
     pages = target / "_build" / "html"
-    title = (pages / "book" / "index.html").read_text().partition("<title>")[2].partition("</title>")[0].strip()
-    (pages / "index.html").write_text(REDIRECT.format(title=title))
+    first = (pages / "book" / "index.html").read_text(encoding="utf-8")
+    title = first.partition("<title>")[2].partition("</title>")[0].strip()
+    (pages / "index.html").write_text(REDIRECT.format(title=title), encoding="utf-8")
     archive = shutil.make_archive(target / OFFLINE, "zip", pages)
     shutil.move(archive, pages)
     return pages

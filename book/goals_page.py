@@ -16,7 +16,7 @@ each solution.
 def make_page():
     """Return the page as Markdown, one section per chapter."""
     chapters = sorted(NOTEBOOKS.glob("[0-9][0-9]_*.md"))
-    return "\n".join([INTRODUCTION, *(describe_chapter(path.read_text()) for path in chapters)])
+    return "\n".join([INTRODUCTION, *(describe_chapter(path.read_text(encoding="utf-8")) for path in chapters)])
 
 
 def describe_chapter(text):

@@ -60,7 +60,7 @@ class Row(NamedTuple):
 @cache
 def read_ledger():
     """Return the papers as they are written in data/paper/ledger.yml."""
-    return yaml.safe_load(LEDGER.read_text())
+    return yaml.safe_load(LEDGER.read_text(encoding="utf-8"))
 
 
 def judge_row(row):

@@ -150,7 +150,7 @@ def compare_trend(study, direction, slower=False, **which):
 
 def compare_times(record, faster, than):
     """A recorded time is below a number of seconds, or below other times of the same record."""
-    seconds = json.loads((RESULTS / f"{record}.json").read_text())["seconds"]
+    seconds = json.loads((RESULTS / f"{record}.json").read_text(encoding="utf-8"))["seconds"]
     others = {f"{than:g} s": than} if isinstance(than, float) else {label_of(one): seconds[one] for one in than}
     holds = all(seconds[faster] < other for other in others.values())
     grounds = f"{label_of(faster)} {number(seconds[faster])} s, against " + ", ".join(

@@ -98,7 +98,7 @@ class Tab:
 
     async def audit(self):
         """Return what axe-core finds wrong with the page, as a list of sentences."""
-        await self.evaluate(files("axe_core_python").joinpath("axe.min.js").read_text() + "; null")
+        await self.evaluate(files("axe_core_python").joinpath("axe.min.js").read_text(encoding="utf-8") + "; null")
         return await self.evaluate(AUDIT)
 
     async def resize(self, width, height):
@@ -172,10 +172,10 @@ async def start_and_look(browser, pages, visit=look):
         try:
             port_file = Path(profile, "DevToolsActivePort")
             for _ in range(300):
-                if port_file.exists() and port_file.read_text().strip():
+                if port_file.exists() and port_file.read_text(encoding="utf-8").strip():
                     break
                 await asyncio.sleep(0.1)
-            return await visit(port_file.read_text().split()[0], pages)
+            return await visit(port_file.read_text(encoding="utf-8").split()[0], pages)
         finally:
             process.terminate()
             process.wait()

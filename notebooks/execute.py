@@ -33,11 +33,23 @@ def prepare_environment():
     """Let every kernel be the same: this checkout's qrgmm, no settings of the user's own, and one thread."""
     settings = ROOT / "build" / "ipython" / "profile_default"
     settings.mkdir(parents=True, exist_ok=True)
-    (settings / "ipython_kernel_config.py").write_text('get_config().IPKernelApp.log_level = "ERROR"\n')
+    replace_text(settings / "ipython_kernel_config.py", 'get_config().IPKernelApp.log_level = "ERROR"\n')
     os.environ["IPYTHONDIR"] = str(settings.parent)
     os.environ["PYTHONPATH"] = str(ROOT)
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ[name] = "1"
+
+
+def replace_text(path, text):
+    """Let a file hold `text`; whoever reads it meanwhile sees all of the old one or all of the new one."""
+    try:
+        if path.read_text(encoding="utf-8") == text:
+            return
+    except (OSError, UnicodeDecodeError):
+        pass
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
+    unfinished.write_text(text, encoding="utf-8")
+    unfinished.replace(path)
 
 
 def find_chapters(names=()):
@@ -115,9 +127,18 @@ def execute_chapter(path, output):
 def record_seconds(seconds):
     """Keep how long each chapter took, for the book's page of benchmarks, beside those that were not run now."""
     file = ROOT / "build" / "seconds.json"
-    known = json.loads(file.read_text()) if file.exists() else {}
     names = {path.stem for path in find_chapters()}
-    file.write_text(json.dumps({name: taken for name, taken in (known | seconds).items() if name in names}, indent=1))
+    kept = {name: taken for name, taken in (read_seconds(file) | seconds).items() if name in names}
+    replace_text(file, json.dumps(kept, indent=1))
+
+
+def read_seconds(file):
+    """Return {chapter: seconds} as recorded, empty where there is no such record or it can't be read."""
+    try:
+        known = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return known if isinstance(known, dict) else {}
 
 
 def main():

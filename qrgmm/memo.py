@@ -144,7 +144,7 @@ def write_memo(decisions, path):
     ... )
     >>> with TemporaryDirectory() as folder:
     ...     write_memo(found, Path(folder) / "memo.html")
-    ...     "Lend up to 30" in (Path(folder) / "memo.html").read_text()
+    ...     "Lend up to 30" in (Path(folder) / "memo.html").read_text(encoding="utf-8")
     True
     """
     limits = ", ".join(f"{_plain(name)} {limit:g}" for name, limit in decisions.limits.items())

@@ -502,7 +502,7 @@ def test_a_loaded_model_knows_its_columns(tmp_path):
 
 
 def test_other_files_are_refused(tmp_path):
-    (tmp_path / "text").write_text("no tensors")
+    (tmp_path / "text").write_text("no tensors", encoding="utf-8")
     save_file({"a": torch.ones(2)}, tmp_path / "tensors")
     save_file({"a": torch.ones(2)}, tmp_path / "other", metadata={"kind": "other"})
     for name in ("text", "tensors", "other"):

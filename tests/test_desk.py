@@ -241,7 +241,7 @@ def test_the_command_writes_what_the_functions_return(files, found, model, past,
     assert written.index.tolist() == ["Ada", "Ben", "<Cy>"]
     expected = desk.decide(model, *past, sellers, LIMITS, "price", n_refits=4, rng=0).table
     pd.testing.assert_frame_equal(written, expected.rename_axis("seller"), rtol=1e-5, atol=1e-5)
-    assert "Lend up to" in (tmp_path / "out" / "memo.html").read_text()
+    assert "Lend up to" in (tmp_path / "out" / "memo.html").read_text(encoding="utf-8")
     assert "fitted to history.csv; 3 sellers" in capsys.readouterr().out
 
 
@@ -260,7 +260,7 @@ def test_the_command_raises_flags_from_columns(files, tmp_path):
     table.to_csv("sellers.csv", index=False)
     desk.main([*files, "--max-late-probability", "0.5", "--refits", "0"])
     assert pd.read_csv("desk/decisions.csv")["buyer_late"].tolist() == [False, True, False]
-    memo = (tmp_path / "desk" / "memo.html").read_text()
+    memo = (tmp_path / "desk" / "memo.html").read_text(encoding="utf-8")
     assert "No flag: the buyer pays late with probability 0.10" in memo and "FLAG: the buyer" in memo
 
 
@@ -291,7 +291,7 @@ def test_bad_files_are_refused_in_one_line_and_nothing_is_written(files, change,
         if name in change:
             (tmp_path / f"{name}.csv").unlink()
             if change[name]:
-                (tmp_path / f"{name}.csv").write_text(change[name])
+                (tmp_path / f"{name}.csv").write_text(change[name], encoding="utf-8")
     with pytest.raises(SystemExit) as stopped:
         desk.main([*files, "--refits", "0", *change.get("options", [])])
     error = capsys.readouterr().err

@@ -95,7 +95,7 @@ def test_the_arithmetic_of_the_page_is_that_of_the_package():
       }))));
     """
     command = [NODE, "-e", program, str(SCRIPT)]
-    run = subprocess.run(command, input=json.dumps(cases), capture_output=True, text=True, check=True)
+    run = subprocess.run(command, input=json.dumps(cases), capture_output=True, encoding="utf-8", check=True)
     answers = json.loads(run.stdout)
     assert len(answers) == len(cases) > 20
     for answer, risk, largest in zip(answers, risks, loans, strict=True):

@@ -29,7 +29,7 @@ def test_handout_has_every_exercise_and_no_solution(path):
     handout = handouts.remove_solutions(chapter)
     nbformat.validate(handout)
     text = "\n\n".join(cell.source for cell in handout.cells)
-    exercises = find_exercises(path.read_text())
+    exercises = find_exercises(path.read_text(encoding="utf-8"))
     assert len(exercises) >= 4
     for label, statement in exercises.items():
         assert statement in text
@@ -69,7 +69,7 @@ def test_words_of_a_solution_are_left_out():
 def test_page_of_goals_has_every_chapter_and_exercise():
     page = goals_page.make_page()
     for path in CHAPTERS:
-        text = path.read_text()
+        text = path.read_text(encoding="utf-8")
         assert re.search(r"^\((ch-\S+)\)=", text, re.M)[1] in page
         assert all(f"<{label}>`" in page for label in find_exercises(text))
         goals = text.partition("## After this chapter you can\n")[2].partition("```")[0].strip()

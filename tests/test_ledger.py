@@ -25,7 +25,11 @@ ROOT = Path(__file__).resolve().parents[1]
 ROWS = [row for paper in ledger_page.read_ledger() for row in paper["rows"]]
 JUDGED = [row for rows in ledger_page.judge_papers().values() for row in rows]
 TEXTS = [*(ROOT / "notebooks").glob("[0-9][0-9]_*.md"), *(ROOT / "book").glob("*.md")]
-LABELS = {label for path in TEXTS for label in re.findall(r"^\((\S+)\)=$", path.read_text(), re.MULTILINE)}
+LABELS = {
+    label
+    for path in TEXTS
+    for label in re.findall(r"^\((\S+)\)=$", path.read_text(encoding="utf-8"), re.MULTILINE)
+}
 each_row = pytest.mark.parametrize("row", ROWS, ids=[f"{i} {row['place']}" for i, row in enumerate(ROWS)])
 each_judged = pytest.mark.parametrize("judged", JUDGED, ids=[f"{i} {row.verdict}" for i, row in enumerate(JUDGED)])
 
@@ -45,7 +49,7 @@ def test_a_row_is_computed_or_argued_and_not_both(row):
 def test_evidence_is_there(row):
     assert row["evidence"] and set(row["evidence"]) <= LABELS
     for name in set(ledger_page.find_records(row)) - set(COMPUTED):
-        described = name in (RESULTS.parent / "README.md").read_text()
+        described = name in (RESULTS.parent / "README.md").read_text(encoding="utf-8")
         assert described or (RESULTS / f"{name}_paper.csv").exists() or (RESULTS / f"{name}.json").exists()
 
 

@@ -103,7 +103,7 @@ def test_every_exercise_has_a_solution_and_every_figure_its_words(path):
 
 
 def test_table_of_contents_lists_every_chapter():
-    toc = yaml.safe_load((ROOT / "book" / "_toc.yml").read_text())
+    toc = yaml.safe_load((ROOT / "book" / "_toc.yml").read_text(encoding="utf-8"))
     files = [chapter["file"] for part in toc["parts"] for chapter in part["chapters"]]
     assert [Path(file).stem for file in files if file.startswith("notebooks/")] == [path.stem for path in CHAPTERS]
     pages = [toc["root"], *(file for file in files if file.startswith("book/"))]

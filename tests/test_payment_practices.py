@@ -105,7 +105,7 @@ def test_every_form_gives_the_same_report(every_form):
     assert [row[name] for name in PERCENTAGES] == [77, 20, 3, 89] and [row[name] for name in DAYS] == [25, 30, 60, 60]
     assert [row[name] for name in FLAGS[3:]] == [0] * 5 and np.isnan([row[NOTIFIED], row[FLAGS[0]]]).all()
     assert row["End date"].to_period("M") == pd.Period("2017-10")
-    assert pd.isna(row["Filing date"]) == ("Period" in every_form.read_text())
+    assert pd.isna(row["Filing date"]) == ("Period" in every_form.read_text(encoding="utf-8"))
 
 
 def test_a_period_runs_from_the_first_of_a_month_to_the_last(tmp_path):
@@ -131,7 +131,7 @@ def test_answers_are_read_in_all_spellings(tmp_path, answer, expected):
 
 def test_a_byte_order_mark_windows_line_ends_and_spaces_make_no_difference(tmp_path):
     plain = write(tmp_path, [report()])
-    text = plain.read_text().replace(",25,", ", 25 ,").replace("\n", "\r\n")
+    text = plain.read_text(encoding="utf-8").replace(",25,", ", 25 ,").replace("\n", "\r\n")
     (tmp_path / "other.csv").write_bytes(b"\xef\xbb\xbf" + text.encode())
     pd.testing.assert_frame_equal(read_payment_practices(tmp_path / "other.csv"), read_payment_practices(plain))
 

@@ -15,7 +15,7 @@ from qrgmm import simplex
 from qrgmm.loss import pinball_loss
 from qrgmm.quantile_regression import fit_quantile_grid
 
-ANSWERS = json.loads((Path(__file__).parent / "fixtures" / "quantreg.json").read_text())
+ANSWERS = json.loads((Path(__file__).parent / "fixtures" / "quantreg.json").read_text(encoding="utf-8"))
 PATHS = ["screening", "simplex"]
 DENSE = [name for name in DESIGNS if name not in ("one-hot", "sparse")]  # sparse designs go to the simplex method
 each_path = pytest.mark.parametrize("path", PATHS)
