@@ -431,7 +431,8 @@ def load_payment_practices(path=None, snapshot="scf", window=None, fill_structur
     fill_structural : bool
         Whether blanks that are no unknowns are filled with what they mean, see `clean_payment_practices`.
     stand_in : bool
-        If neither a file nor a download can be had, return `simulate_payment_practices` instead of raising an error.
+        If neither a file nor a download can be had, return `simulate_payment_practices` instead of raising an error; for
+        "scf" as many reports as it has, since a full export takes chapter 13 many minutes.
 
     Returns
     -------
@@ -464,7 +465,10 @@ def load_payment_practices(path=None, snapshot="scf", window=None, fill_structur
         except ConnectionError:
             if not stand_in:
                 raise
-    reports = simulate_payment_practices(rng=0) if path is None else read_payment_practices(path)
+    if path is not None:
+        reports = read_payment_practices(path)
+    else:
+        reports = simulate_payment_practices(4849 if snapshot == "scf" else 23_028, rng=0)
     if window is not None:
         reports = select_filings(reports, window)
     cleaned = clean_payment_practices(reports, fill_structural)
