@@ -431,8 +431,8 @@ def load_payment_practices(path=None, snapshot="scf", window=None, fill_structur
     fill_structural : bool
         Whether blanks that are no unknowns are filled with what they mean, see `clean_payment_practices`.
     stand_in : bool
-        If neither a file nor a download can be had, return `simulate_payment_practices` instead of raising an error; for
-        "scf" as many reports as it has, since a full export takes chapter 13 many minutes.
+        If neither a file nor a download can be had, return `simulate_payment_practices` instead of raising an error,
+        about as many reports as the snapshot has.
 
     Returns
     -------
