@@ -124,15 +124,16 @@ def _checksum(data, expected):
 
 
 def _download(name, url):
-    import pooch  # only here: it is slow to import, and most machines have the file
+    host = urlsplit(url).hostname
+    cure = f"Put it into {RAW_FOLDER}, set QRGMM_DATA to the folder that holds it, or connect to the internet: {url}"
+    if reason := _recall_failure(host, name):
+        raise ConnectionError(f"{name} was not found and could not be downloaded ({reason}). {cure}")
+    import pooch  # only here: it is slow to import, warns in a notebook, and most machines have the file
     import requests
 
     # A download that breaks off leaves nothing behind; the caller verifies what arrives.
     pooch.get_logger().setLevel("WARNING")
-    host, downloader = urlsplit(url).hostname, pooch.HTTPDownloader(timeout=TIMEOUT)
-    cure = f"Put it into {RAW_FOLDER}, set QRGMM_DATA to the folder that holds it, or connect to the internet: {url}"
-    if reason := _recall_failure(host, name):
-        raise ConnectionError(f"{name} was not found and could not be downloaded ({reason}). {cure}")
+    downloader = pooch.HTTPDownloader(timeout=TIMEOUT)
     try:
         return Path(pooch.retrieve(url, None, fname=name, path=RAW_FOLDER, downloader=downloader))
     except OSError as error:  # the errors of requests are OSErrors
