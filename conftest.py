@@ -1,7 +1,8 @@
-"""What pytest needs to compare the committed outputs of the chapters with fresh ones (nbval), and on other machines."""
+"""What pytest needs to compare the outputs of chapters with fresh ones (nbval), to do without real data, and on other
+machines."""
 
+import os
 from doctest import UnexpectedException
-from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -34,26 +35,26 @@ def start_kernel_alone(*args, **kwargs):
 nbval.kernel.start_new_kernel = start_kernel_alone
 
 
-@cache
-def find_missing_data(names):
-    """Return why data sets that a chapter names in its front matter (`qrgmm: {data: [...]}`) can't be had, or None."""
-    from qrgmm import datasets  # here, so that a broken package fails tests and not pytest
+def demand(names):
+    """Skip the test at hand where data sets can't be had; fail it where they must be, as for a published book."""
+    if reason := execute.find_missing_data(tuple(names)):
+        if os.environ.get("QRGMM_REQUIRE_DATA") == "1":
+            pytest.fail(f"QRGMM_REQUIRE_DATA is 1, but {reason}", pytrace=False)
+        pytest.skip(reason)
 
-    for name in names:
-        try:
-            datasets.locate(name)
-        except OSError as error:
-            return f"its outputs come from {name}, which is not here: {error}"
-    return None
+
+@pytest.fixture
+def need_data():
+    """Return a function for tests of real data: `need_data("bigmart_train.csv")`, see `demand`."""
+    return lambda *names: demand(names)
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item):
     """Skip the cells of a chapter whose data are missing: its committed outputs come from the real data."""
     notebook = getattr(item.parent, "nb", None)
-    names = notebook.metadata.get("qrgmm", {}).get("data", []) if notebook else []
-    if names and (reason := find_missing_data(tuple(names))):
-        pytest.skip(reason)
+    if notebook:
+        demand(execute.name_data(notebook))
     if missing := [name for name in MISSING if notebook and uses(notebook, name)]:
         pytest.skip(f"it uses {missing[0]}, which has no wheel for this machine")
 

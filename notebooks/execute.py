@@ -9,12 +9,15 @@ paths and versions are dropped. A chapter that fails leaves the notebook of an e
 """
 
 import argparse
+import atexit
 import json
 import os
+import shutil
 import sys
 import tempfile
 import time
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from functools import cache
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -30,14 +33,50 @@ KERNEL_START_FAILED = ("Kernel died before replying", "Kernel didn't respond")
 
 
 def prepare_environment():
-    """Let every kernel be the same: this checkout's qrgmm, no settings of the user's own, and one thread."""
+    """Let every kernel be the same: this checkout's qrgmm, no settings of the user's own, and one thread.
+
+    What this process starts is one run with it: QRGMM_RUN names a folder where they leave notes, such as of a host that
+    does not answer. It goes when the run ends, so that the next one tries again.
+    """
     settings = ROOT / "build" / "ipython" / "profile_default"
     settings.mkdir(parents=True, exist_ok=True)
     replace_text(settings / "ipython_kernel_config.py", 'get_config().IPKernelApp.log_level = "ERROR"\n')
     os.environ["IPYTHONDIR"] = str(settings.parent)
     os.environ["PYTHONPATH"] = str(ROOT)
+    sys.path.insert(0, str(ROOT))
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ[name] = "1"
+    if "QRGMM_RUN" not in os.environ:
+        os.environ["QRGMM_RUN"] = tempfile.mkdtemp(prefix="run-", dir=ROOT / "build")
+        atexit.register(shutil.rmtree, os.environ["QRGMM_RUN"], ignore_errors=True)
+
+
+@cache
+def find_missing_data(names):
+    """Return why data sets that a chapter names in its front matter (`qrgmm: {data: [...]}`) can't be had, or None."""
+    from qrgmm import datasets  # here, so that a broken package fails chapters and tests one by one
+
+    for name in names:
+        try:
+            datasets.locate(name)
+        except ConnectionError as error:
+            return str(error)
+    return None
+
+
+def name_data(notebook):
+    """Return the names of the data sets that a chapter reads."""
+    return tuple(notebook.metadata.get("qrgmm", {}).get("data", []))
+
+
+def look_for_data(chapters):
+    """Find or download once what chapters read, and say which of them will run on a stand-in, or stop if none may."""
+    missing = {path.stem: find_missing_data(name_data(read_chapter(path))) for path in chapters}
+    lines = [f"{name} runs on a stand-in: {reason}" for name, reason in missing.items() if reason]
+    if lines and os.environ.get("QRGMM_REQUIRE_DATA") == "1":
+        raise SystemExit("\n".join([*lines, "QRGMM_REQUIRE_DATA is 1: nothing was executed"]))
+    for line in lines:
+        print(line, file=sys.stderr)
 
 
 def replace_text(path, text):
@@ -151,6 +190,7 @@ def main():
     chapters = find_chapters(arguments.names)
     arguments.output.mkdir(parents=True, exist_ok=True)
     prepare_environment()
+    look_for_data(chapters)
     seconds, failures = {}, []
     # Fresh processes, not forks: papermill runs threads, and a fork of a threaded process can hang.
     with ProcessPoolExecutor(arguments.jobs, mp_context=get_context("spawn")) as pool:

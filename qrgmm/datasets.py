@@ -1,15 +1,17 @@
 """Real data: find it, fetch it, verify it by checksum, clean it; a stand-in where it cannot be had; your own table.
 
 A file is looked for in the folder that the environment variable QRGMM_DATA names, then in ``data/raw`` of the
-repository, then downloaded there. A file whose checksum is not the recorded one is refused: every number of the book
-rests on these exact rows. ``data/README.md`` says where each set comes from and under which licence. A table of one's
-own has no checksum: `load_sales_csv` refuses what no model could learn from and names column and row.
+repository (where the package is installed without it, in the user's cache), then downloaded there. A file whose
+checksum is not the recorded one is refused: every number of the book rests on these exact rows. ``data/README.md``
+says where each set comes from and under which licence. A table of one's own has no checksum: `load_sales_csv` refuses
+what no model could learn from and names column and row.
 """
 
 import csv
 import hashlib
 import os
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import numpy as np
 import pandas as pd
@@ -21,7 +23,17 @@ from qrgmm.payment_practices import (
     simulate_payment_practices,
 )
 
-RAW_FOLDER = Path(__file__).resolve().parents[1] / "data" / "raw"
+
+def _choose_folder(root):
+    """Where downloads go: into a checkout, known by its pyproject.toml, or else never beside installed packages."""
+    if (root / "pyproject.toml").is_file():
+        return root / "data" / "raw"
+    import pooch
+
+    return Path(pooch.os_cache("qrgmm"))
+
+
+RAW_FOLDER = _choose_folder(Path(__file__).resolve().parents[1])
 
 # File name -> where to download it, and the SHA-256 of its text with Unix line ends; or, where no more than that is
 # known, what git calls the file ("git" and the SHA-1 of its bytes behind a header).
@@ -54,6 +66,9 @@ SNAPSHOTS = {
     "2019-12": "UK payment practices, December 2019",
     "2020-01-28": "UK payment practices, 28 January 2020",
 }
+
+# Seconds to wait for a connection, to each address of the host, and for the next bytes.
+TIMEOUT = 3, 10
 
 FAT_CONTENT = {"LF": "Low Fat", "low fat": "Low Fat", "reg": "Regular"}
 
@@ -109,17 +124,38 @@ def _checksum(data, expected):
 
 
 def _download(name, url):
-    import pooch  # only here: it is slow to import, and most machines have the file
+    host = urlsplit(url).hostname
+    cure = f"Put it into {RAW_FOLDER}, set QRGMM_DATA to the folder that holds it, or connect to the internet: {url}"
+    if reason := _recall_failure(host, name):
+        raise ConnectionError(f"{name} was not found and could not be downloaded ({reason}). {cure}")
+    import pooch  # only here: it is slow to import, warns in a notebook, and most machines have the file
+    import requests
 
     # A download that breaks off leaves nothing behind; the caller verifies what arrives.
     pooch.get_logger().setLevel("WARNING")
+    downloader = pooch.HTTPDownloader(timeout=TIMEOUT)
     try:
-        return Path(pooch.retrieve(url, None, fname=name, path=RAW_FOLDER, downloader=pooch.HTTPDownloader(timeout=20)))
+        return Path(pooch.retrieve(url, None, fname=name, path=RAW_FOLDER, downloader=downloader))
     except OSError as error:  # the errors of requests are OSErrors
-        raise ConnectionError(
-            f"{name} was not found and could not be downloaded ({type(error).__name__}). Put it into {RAW_FOLDER}, set "
-            f"QRGMM_DATA to the folder that holds it, or connect to the internet: {url}"
-        ) from error
+        reason, no_answer = type(error).__name__, isinstance(error, (requests.ConnectionError, requests.Timeout))
+        _note_failure(host if no_answer else name, reason)
+        raise ConnectionError(f"{name} was not found and could not be downloaded ({reason}). {cure}") from error
+
+
+def _recall_failure(*things):
+    """Why a host or a file could not be had earlier in this run, or None: the others need not wait for it again.
+
+    The processes of one ``make book`` or ``make test`` share a folder of notes, which the first of them makes and
+    removes (``notebooks/execute.py``). Elsewhere nothing is remembered, and each call tries anew.
+    """
+    notes = [Path(os.environ["QRGMM_RUN"]) / thing for thing in things] if os.environ.get("QRGMM_RUN") else []
+    return next((note.read_text(encoding="utf-8") for note in notes if note.is_file()), None)
+
+
+def _note_failure(thing, reason):
+    folder = os.environ.get("QRGMM_RUN")
+    if folder and Path(folder).is_dir():
+        (Path(folder) / thing).write_text(reason, encoding="utf-8")
 
 
 def load_big_mart(stand_in=False):
@@ -292,7 +328,7 @@ def load_sales_csv(path, target, categorical=None, continuous=None):
     >>> from tempfile import TemporaryDirectory
     >>> with TemporaryDirectory() as folder:
     ...     path = Path(folder) / "sales.csv"
-    ...     _ = path.write_text("store,brand,price,units\\n007,a,9.5,120\\n012,b,20,0\\n")
+    ...     _ = path.write_text("store,brand,price,units\\n007,a,9.5,120\\n012,b,20,0\\n", encoding="utf-8")
     ...     X, sales = load_sales_csv(path, "units", categorical=["store", "brand"])
     >>> X
       store brand  price
@@ -393,7 +429,8 @@ def load_payment_practices(path=None, snapshot="scf", window=None, fill_structur
     fill_structural : bool
         Whether blanks that are no unknowns are filled with what they mean, see `clean_payment_practices`.
     stand_in : bool
-        If neither a file nor a download can be had, return `simulate_payment_practices` instead of raising an error.
+        If neither a file nor a download can be had, return `simulate_payment_practices` instead of raising an error, as
+        many reports as were filed of the snapshot's kind by January 2020.
 
     Returns
     -------
@@ -426,7 +463,11 @@ def load_payment_practices(path=None, snapshot="scf", window=None, fill_structur
         except ConnectionError:
             if not stand_in:
                 raise
-    reports = simulate_payment_practices(rng=0) if path is None else read_payment_practices(path)
+    if path is not None:
+        reports = read_payment_practices(path)
+    else:
+        # The full export of 28 January 2020, on which it rests, has 1,544 reports with supply-chain finance offered.
+        reports = simulate_payment_practices(1544 if snapshot == "scf" else 23_028, rng=0)
     if window is not None:
         reports = select_filings(reports, window)
     cleaned = clean_payment_practices(reports, fill_structural)

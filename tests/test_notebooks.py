@@ -36,6 +36,7 @@ def count_lines(cell):
 def test_text_and_notebook_agree_cell_by_cell(path):
     text, notebook = execute.read_chapter(path), read_executed(path)
     message = f"{path.stem}.ipynb is not what {path.name} describes: run make notebooks CHAPTERS={path.stem}"
+    assert text.metadata.get("qrgmm") == notebook.metadata.get("qrgmm"), f"{message} (front matter)"
     assert len(text.cells) == len(notebook.cells), message
     for written, executed in zip(text.cells, notebook.cells, strict=True):
         for key in ("id", "cell_type", "source", "metadata"):
