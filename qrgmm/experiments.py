@@ -1,4 +1,4 @@
-r"""Recorded studies: run many replications, resume, record, load, and compare with what a paper published.
+r"""Recorded studies: run many replications, resume, record, and repeat what is recorded.
 
 Replication `r` draws from ``SeedSequence(seed, spawn_key=(r,))``: it is the same alone or among 100, on one worker, on
 two, or on a Dask cluster. Each finished replication is one small file, written to another name and renamed, so a run
@@ -13,14 +13,18 @@ import hashlib
 import json
 import os
 import platform
+import shutil
 import subprocess
 import sys
+import threading
 import time
-from contextlib import contextmanager
+import warnings
 from datetime import date
-from importlib.metadata import version
+from importlib import import_module
+from importlib.metadata import PackageNotFoundError, version
 from io import StringIO
 from pathlib import Path
+from uuid import uuid4
 
 import numpy as np
 import pandas as pd
@@ -29,20 +33,39 @@ from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
 from qrgmm import generator_studies, payment_studies, sales_studies, studies, synthetic_studies, system_studies
+from qrgmm.curve import check_count
+from qrgmm.results import (  # noqa: F401  # some are for those who import them from here
+    COLUMNS,
+    CONDITIONAL,
+    PAPER,
+    RESULTS,
+    ROOT,
+    compare_rows,
+    compare_with_paper,
+    describe_comparison,
+    load_results,
+    summarize,
+)
 
 _MODULES = (studies, synthetic_studies, generator_studies, sales_studies, payment_studies, system_studies)
 STUDIES, SIZES, NOTES, FEWER = (
     {name: value for module in _MODULES for name, value in getattr(module, table, {}).items()}
     for table in ("STUDIES", "SIZES", "NOTES", "FEWER")
 )
-ROOT = Path(__file__).resolve().parents[1]
-RESULTS = ROOT / "data" / "results"
-PAPER = ROOT / "data" / "paper"
 SEED = 2026
-COLUMNS = ["study", "model", "test", "metric", "x", "replication", "value"]
-# Between two samples of the truth metrics of these names measure noise, not a model: the noise floor.
-DISTANCES = ("ks", "wd", "joint_wd")
 REPLICATIONS = {"tiny": 3, "paper": 100}
+PATIENCE = 30  # seconds to wait for a Dask scheduler and its first worker
+
+
+def _hash_code():
+    """Return a hash over the files of this package, as they are when they are imported."""
+    folder, digest = Path(__file__).resolve().parent, hashlib.sha256()
+    for path in sorted(folder.rglob("*.py")):
+        digest.update(path.relative_to(folder).as_posix().encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()
+
+
+CODE = _hash_code()
 
 
 def replicate(study, size, replication, seed=SEED):
@@ -81,7 +104,7 @@ def replicate(study, size, replication, seed=SEED):
     return table.assign(study=study, replication=replication)[COLUMNS].astype({"x": float, "value": float})
 
 
-def run(study, size="tiny", n_replications=None, folder=RESULTS, n_jobs=1, address=None):
+def run(study, size="tiny", n_replications=None, folder=RESULTS, n_jobs=1, address=None, fewer=False, afresh=False):
     """Run the replications of a study that are still missing and record all of them.
 
     Parameters
@@ -90,14 +113,20 @@ def run(study, size="tiny", n_replications=None, folder=RESULTS, n_jobs=1, addre
         A key of `STUDIES`.
     size : {"tiny", "paper"}
     n_replications : int, optional
-        By default 3 of size tiny and 100 of size paper (fewer of long studies, see `FEWER`).
+        By default 3 of size tiny and 100 of size paper (fewer of long studies, see `FEWER`), or as many as are
+        recorded if these are more.
     folder : path
         Where ``STUDY_SIZE.csv`` (rows) and ``STUDY_SIZE.json`` (provenance) go; the files of single replications
-        stay in its subfolder ``parts`` for the next run.
+        stay in its subfolder ``parts`` for the next run. Replications that are recorded there with today's setting
+        and seed count as finished, also without these files.
     n_jobs : int
         Worker processes on this machine.
     address : str, optional
         Of a Dask scheduler, ``tcp://...``, to use its workers instead.
+    fewer : bool
+        Whether a record may be replaced by one of fewer replications.
+    afresh : bool
+        Whether finished and recorded replications are computed again. A run that is stopped then goes on without it.
 
     Returns
     -------
@@ -107,133 +136,57 @@ def run(study, size="tiny", n_replications=None, folder=RESULTS, n_jobs=1, addre
     Raises
     ------
     ValueError
-        If the study or the size is unknown.
+        If the study or the size is unknown, or the number of replications is below 1 or below what is recorded.
     RuntimeError
-        If a finished replication, which is recomputed first, comes out differently: the code has changed since.
+        If a finished replication, which is recomputed first, comes out differently: the code has changed since. If a
+        Dask scheduler does not answer, or one of its workers has other code or none.
     """
     setting = _setting(study, size)
-    n_replications = default_replications(study, size) if n_replications is None else n_replications
-    identity = hashlib.sha256(json.dumps([study, setting, SEED]).encode()).hexdigest()[:8]
-    parts = Path(folder) / "parts" / f"{study}_{size}_{identity}"
-    parts.mkdir(parents=True, exist_ok=True)
-    paths = [parts / f"{replication:04d}.json" for replication in range(n_replications)]
-    missing = [replication for replication, path in enumerate(paths) if not path.exists()]
-    finished = [replication for replication in range(n_replications) if replication not in missing]
-    if finished and not _agree(_read(paths[finished[0]]), replicate(study, size, finished[0])):
-        raise RuntimeError(f"{parts} holds replications that today's code does not repeat; remove it to start afresh")
-    commit = _commit()
-    with _workers(n_jobs, address):
-        done = Parallel(return_as="generator_unordered")(delayed(_part)(study, size, r) for r in missing)
-        for replication, part in tqdm(done, f"{study} {size}", n_replications, initial=n_replications - len(missing)):
-            _write(paths[replication], json.dumps({"commit": commit, **part}))
-    read = [json.loads(path.read_text()) for path in paths]
-    table = ",".join(COLUMNS) + "\n" + "".join(part["rows"] for part in read)
     path = Path(folder) / f"{study}_{size}.csv"
+    n_recorded = _count_recorded(path)
+    if n_replications is None:
+        n_replications = max(default_replications(study, size), n_recorded)
+    n_replications = check_count("n_replications", n_replications)
+    if n_replications < n_recorded and not fewer:
+        raise ValueError(
+            f"n_replications is {n_replications}, and {path} holds {n_recorded}: fewer replace more only with --fewer "
+            "(fewer=True)"
+        )
+    identity = hashlib.sha256(json.dumps([study, setting, SEED]).encode()).hexdigest()[:8]
+    parts = path.parent / "parts" / f"{study}_{size}_{identity}"
+    marker = parts / "afresh"  # stays until the new record is written
+    if afresh:
+        shutil.rmtree(parts, ignore_errors=True)
+    parts.mkdir(parents=True, exist_ok=True)
+    if afresh:
+        marker.touch()
+    recorded = {} if marker.exists() else _read_record(path, study, size)
+    _keep_as_parts(recorded, parts)
+    finished = _find_finished(study, size, n_replications, recorded, parts)
+    missing = [replication for replication in range(n_replications) if replication not in finished]
+    commit = _commit()
+    done = _compute(study, size, missing, n_jobs, address)
+    for replication, part in tqdm(done, f"{study} {size}", n_replications, initial=n_replications - len(missing)):
+        finished[replication] = {"commit": commit, **part}
+        _write(_part_path(parts, replication), json.dumps(finished[replication]))
+    used = [finished[replication] for replication in range(n_replications)]
+    table = ",".join(COLUMNS) + "\n" + "".join(part["rows"] for part in used)
     # What is there already keeps its provenance.
-    if not path.exists() or path.read_text() != table:
-        _write(path, table)
-        minutes = sum(part["seconds"] for part in read) / 60
-        commits = sorted({part["commit"] for part in read})
+    if len(recorded) != n_replications or path.read_text(encoding="utf-8") != table:
+        minutes = sum(part["seconds"] for part in used) / 60
+        commits = sorted({commit for part in used for commit in part["commit"].split(", ")})
         provenance = describe_run(study, size, n_replications, minutes, commits)
+        # A run that is stopped in between leaves rows without provenance, which the next run sees and mends.
+        path.with_suffix(".json").unlink(missing_ok=True)
+        _write(path, table)
         _write(path.with_suffix(".json"), json.dumps(provenance, indent=2) + "\n")
+    marker.unlink(missing_ok=True)
     return load_results(study, size, folder)
 
 
 def default_replications(study, size):
     """Return how many replications of a study are recorded."""
     return REPLICATIONS["tiny"] if size == "tiny" else FEWER.get(study, REPLICATIONS["paper"])
-
-
-def load_results(study, size="paper", folder=RESULTS):
-    """Return the recorded rows of a study.
-
-    Parameters
-    ----------
-    study : str
-        A key of `STUDIES`.
-    size : {"tiny", "paper"}
-    folder : path
-
-    Returns
-    -------
-    DataFrame
-        One row per model, test, metric, x and replication, see `replicate`.
-
-    Raises
-    ------
-    FileNotFoundError
-        If the study was not recorded; the message says how to.
-
-    Examples
-    --------
-    >>> load_results("crossing", "tiny")["replication"].nunique()
-    3
-    """
-    path = Path(folder) / f"{study}_{size}.csv"
-    if not path.exists():
-        make = f"python -m qrgmm.experiments {study} --size {size}"
-        raise FileNotFoundError(f"{path.name} is not recorded; make it: {make}")
-    return pd.read_csv(path)
-
-
-def summarize(results):
-    """Return mean, standard deviation and standard error over replications.
-
-    Parameters
-    ----------
-    results : DataFrame
-        As `load_results` returns it.
-
-    Returns
-    -------
-    DataFrame
-        One row per test, metric, x and model, with the columns ours, sd, n_replications and standard_error.
-
-    Examples
-    --------
-    >>> summary = summarize(load_results("test_problem_1", "tiny"))
-    >>> summary["n_replications"].unique().tolist()
-    [3]
-    """
-    groups = results.groupby(["test", "metric", "x", "model"], dropna=False, sort=False)["value"]
-    summary = groups.agg(ours="mean", sd="std", n_replications="size").reset_index()
-    return summary.assign(standard_error=summary["sd"] / np.sqrt(summary["n_replications"]))
-
-
-def compare_with_paper(study, size="paper", folder=RESULTS):
-    r"""Return a table of published numbers beside ours.
-
-    Parameters
-    ----------
-    study : str
-        A key of `STUDIES`.
-    size : {"tiny", "paper"}
-    folder : path
-
-    Returns
-    -------
-    DataFrame
-        With published value and its standard deviation over runs, ours and its standard deviation and standard error;
-        `difference`, ours minus published in standard errors of that difference (both sides' runs vary; where the
-        paper's deviation is not known, ours stands in for it); and `noise_floor`, what two samples of the truth reach.
-        Blank where there is no number.
-
-    Examples
-    --------
-    >>> compare_with_paper("crossing", "tiny")["metric"].unique().tolist()
-    ['misplaced']
-    """
-    published = pd.concat(pd.read_csv(path) for path in sorted(PAPER.glob("*.csv"))).query("study == @study")
-    summary = summarize(load_results(study, size, folder))
-    table = published.merge(summary, on=["test", "metric", "x", "model"], how="left")
-    paper_sd = table["published_sd"].fillna(table["sd"])
-    error = np.sqrt(table["sd"] ** 2 / table["n_replications"] + paper_sd**2 / table["n_runs"])
-    table["difference"] = (table["ours"] - table["published"]) / error.where(error > 0)
-    floor = summary[(summary["model"] == "truth") & summary["metric"].str.startswith(DISTANCES)]
-    floor = floor.rename(columns={"ours": "noise_floor"})[["test", "metric", "x", "noise_floor"]]
-    table = table.merge(floor, on=["test", "metric", "x"], how="left")
-    shown = ["published", "published_sd", "ours", "sd", "standard_error", "difference", "noise_floor"]
-    return table[["source", "test", "metric", "x", "model", *shown]]
 
 
 def describe_run(study, size, n_replications, minutes, commits):
@@ -252,7 +205,7 @@ def describe_run(study, size, n_replications, minutes, commits):
     -------
     dict
     """
-    packages = ("numpy", "scipy", "pandas", "scikit-learn", "highspy", "torch", "xgboost-cpu", "lightgbm")
+    packages = ("numpy", "scipy", "pandas", "scikit-learn", "highspy", "torch", "xgboost", "lightgbm")
     return {
         "command": f"python -m qrgmm.experiments {study} --size {size} --replications {n_replications}",
         "study": study,
@@ -262,12 +215,72 @@ def describe_run(study, size, n_replications, minutes, commits):
         "n_replications": n_replications,
         "seed": SEED,
         "commits": commits,
-        "versions": {"python": platform.python_version(), **{name: version(name) for name in packages}},
+        "versions": {"python": platform.python_version(), **{name: _version(name) for name in packages}},
         "device": "cpu",
         "machine": {"processor": _processor(), "cores": os.cpu_count()},
         "minutes": float(f"{minutes:.3g}"),
         "date": date.today().isoformat(),
     }
+
+
+def compare_with_record(study, replication=0, fresh=None):
+    """Return a recorded replication of size tiny beside the same computed again.
+
+    Parameters
+    ----------
+    study : str
+        A key of `STUDIES`.
+    replication : int
+    fresh : DataFrame, optional
+        As `replicate` returns it, if it was computed already.
+
+    Returns
+    -------
+    DataFrame
+        As `compare_rows` returns it: one row per number, with the columns kind, difference and agrees.
+
+    Examples
+    --------
+    >>> compare_with_record("crossing")[["kind", "agrees"]].drop_duplicates().values.tolist()
+    [['repeatable', True]]
+    """
+    recorded = load_results(study, "tiny")
+    fresh = replicate(study, "tiny", replication) if fresh is None else fresh
+    return compare_rows(recorded, fresh, replication)
+
+
+def repeat_record(study, models=None):
+    """Compute replication 0 of size tiny again, and say whether it is what is recorded.
+
+    Parameters
+    ----------
+    study : str
+        A key of `STUDIES`.
+    models : list of str, optional
+        Whose numbers are compared; by default all.
+
+    Returns
+    -------
+    str
+        The same on every machine as long as the numbers agree, see `qrgmm.results.describe_comparison`.
+
+    Raises
+    ------
+    ValueError
+        If the study is unknown, or the record has none of a model.
+
+    Examples
+    --------
+    >>> repeat_record("crossing")
+    'crossing: 12 numbers as recorded (to a relative 1e-06)'
+    """
+    table = compare_with_record(study)
+    if models is not None:
+        known = set(table.loc[table["recorded"].notna(), "model"])
+        if not set(models) <= known:
+            raise ValueError(f"models must be among {', '.join(sorted(known))}, got {models!r}")
+        table = table[table["model"].isin(models)]
+    return f"{study}: {describe_comparison(table)}"
 
 
 def check(studies=None):
@@ -281,15 +294,17 @@ def check(studies=None):
     Returns
     -------
     bool
-        True if every value agrees to a relative 1e-6.
+        True if every number agrees: repeatable ones to a relative 1e-6, chaotic ones within the recorded spread.
     """
     agree = True
     for study in tqdm(studies or STUDIES, "check", leave=False):
-        recorded = load_results(study, "tiny").query("replication == 0")
-        fresh = replicate(study, "tiny", 0)
-        same = _agree(fresh, recorded)
-        tqdm.write(f"{study:20} {'as recorded' if same else 'DIFFERS from what is recorded'}")
-        agree &= same
+        table = compare_with_record(study)
+        largest = table.groupby("kind")["difference"].max()
+        text = f"largest relative difference {largest.get('repeatable', 0):.0e}"
+        if "chaotic" in largest:
+            text += f", {largest['chaotic']:.1f} standard deviations of chaotic models"
+        tqdm.write(f"{study:26} {text}; {describe_comparison(table)}")
+        agree &= bool(table["agrees"].all())
     return agree
 
 
@@ -304,13 +319,18 @@ def main(arguments=None):
     parser.add_argument("--jobs", type=int, default=1, help="worker processes on this machine")
     parser.add_argument("--address", help="of a Dask scheduler, tcp://..., instead of local workers")
     parser.add_argument("--folder", type=Path, default=RESULTS)
+    parser.add_argument("--fewer", action="store_true", help="let fewer replications replace a record of more")
+    parser.add_argument("--afresh", action="store_true", help="compute again what is finished and recorded")
     options = parser.parse_args(arguments)
+    if options.replications is not None and options.replications < 1:
+        parser.error(f"--replications must be at least 1, got {options.replications}")
     if "check" in options.studies:
         for name, number in describe_run("crossing", "tiny", 1, 0, [])["versions"].items():
             print(f"{name:20} {number}")
         return 0 if check() else 1
     for study in STUDIES if "all" in options.studies else options.studies:
-        run(study, options.size, options.replications, options.folder, options.jobs, options.address)
+        where = (options.folder, options.jobs, options.address)
+        run(study, options.size, options.replications, *where, options.fewer, options.afresh)
     return 0
 
 
@@ -322,17 +342,158 @@ def _setting(study, size):
     return SIZES[study][size]
 
 
-@contextmanager
-def _workers(n_jobs, address):
-    """Let joblib's `Parallel` use local processes or a Dask cluster."""
-    if address is None:
-        with parallel_config("loky", n_jobs=n_jobs):
-            yield
-    else:
-        from dask.distributed import Client  # takes a second to import and is rarely used
+def _count_recorded(path):
+    """Return how many replications a file holds, also one whose provenance was lost."""
+    try:
+        return int(pd.read_csv(path, encoding="utf-8")["replication"].nunique())
+    except (OSError, ValueError, KeyError):
+        return 0
 
-        with Client(address), parallel_config("dask"):
-            yield
+
+def _read_record(path, study, size):
+    """Return what is recorded as parts, by replication; nothing unless setting, seed and number are those it states."""
+    try:
+        provenance = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+        lines = path.read_text(encoding="utf-8").splitlines(keepends=True)[1:]
+        replications = pd.read_csv(path, encoding="utf-8")["replication"].to_numpy()
+        stated = {"study": study, "size": size, "setting": _setting(study, size), "seed": SEED}
+        stated["n_replications"] = len(np.unique(replications))
+        if {key: provenance[key] for key in stated} != stated or len(lines) != len(replications):
+            return {}
+        seconds = round(60 * provenance["minutes"] / stated["n_replications"], 3)
+        common = {"commit": ", ".join(provenance["commits"]), "seconds": seconds}
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
+    return {
+        int(r): {**common, "rows": "".join(lines[i] for i in np.flatnonzero(replications == r))}
+        for r in np.unique(replications)
+    }
+
+
+def _keep_as_parts(recorded, parts):
+    """Write the files of recorded replications where they are missing or other: what is recorded goes first."""
+    for replication, part in recorded.items():
+        path = _part_path(parts, replication)
+        try:
+            same = json.loads(path.read_text(encoding="utf-8"))["rows"] == part["rows"]
+        except (OSError, ValueError, KeyError, TypeError):
+            same = False
+        if not same:
+            _write(path, json.dumps(part))
+
+
+def _find_finished(study, size, n_replications, recorded, parts):
+    """Return the parts that are whole and fit together, by replication.
+
+    One replication of the record, and one of the parts that go beyond it, is computed again and has to agree.
+    """
+    read, rows = {}, {}
+    for replication in range(n_replications):
+        path = _part_path(parts, replication)
+        if path.exists():
+            try:
+                read[replication], rows[replication] = _read_part(path, study, replication)
+            except (ValueError, KeyError, TypeError) as error:
+                _warn_of_damage(path, repr(error))
+    labels = {replication: _list_labels(table) for replication, table in rows.items()}
+    found = list(labels.values())
+    usual = max(found, key=lambda label: (found.count(label), len(label)), default=None)
+    for replication in [replication for replication in labels if labels[replication] != usual]:
+        _warn_of_damage(_part_path(parts, replication), "its rows have other labels than those of other replications")
+        del read[replication], rows[replication]
+    firsts = [next((r for r in rows if (r in recorded) == known), None) for known in (True, False)]
+    for replication in [first for first in firsts if first is not None]:
+        table = compare_rows(pd.concat(rows.values()), replicate(study, size, replication), replication)
+        if not table["agrees"].all():
+            raise RuntimeError(
+                f"{_part_path(parts, replication)} holds a replication that today's code does not repeat "
+                f"({describe_comparison(table)}). To record the study anew: --afresh (afresh=True)"
+            )
+    return read
+
+
+def _read_part(path, study, replication):
+    part = json.loads(path.read_text(encoding="utf-8"))
+    dtypes = {"x": float, "replication": int, "value": float}
+    rows = pd.read_csv(StringIO(part["rows"]), names=COLUMNS, dtype=dtypes)
+    named = (rows["study"] == study).all() and (rows["replication"] == replication).all()
+    if not (len(rows) and named and np.isfinite(rows["value"]).all()):
+        raise ValueError(f"not the rows of replication {replication} of {study}")
+    if not isinstance(part["commit"], str) or part["seconds"] < 0:
+        raise ValueError("no commit or no seconds")
+    return part, rows
+
+
+def _list_labels(rows):
+    """Return the labels that every replication has, as they are counted and compared."""
+    rows = rows[~rows["metric"].isin(CONDITIONAL)]
+    return sorted(zip(rows["model"], rows["test"], rows["metric"], rows["x"].astype(str)))
+
+
+def _warn_of_damage(path, reason):
+    warnings.warn(f"{path} is damaged ({reason}); this replication is computed again", stacklevel=4)
+
+
+def _part_path(parts, replication):
+    return parts / f"{replication:04d}.json"
+
+
+def _compute(study, size, replications, n_jobs, address):
+    """Yield replications with their parts as they are finished, from local processes or a Dask cluster."""
+    if address is not None:
+        yield from _compute_on_cluster(study, size, replications, address)
+        return
+    with parallel_config("loky", n_jobs=n_jobs, initializer=_end_with, initargs=(os.getpid(),)):
+        yield from Parallel(return_as="generator_unordered")(delayed(_part)(study, size, r) for r in replications)
+
+
+def _end_with(parent):
+    """End this process when its parent ends: a run that is killed leaves no workers behind."""
+
+    def watch():
+        while os.getppid() == parent:
+            time.sleep(0.5)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def _compute_on_cluster(study, size, replications, address):
+    """Yield as `_compute`, after every worker has shown that it has this code.
+
+    Functions that are sent are local ones, which travel as a whole: neither scheduler nor worker needs this package to
+    read them, so that a worker without it can say so. (joblib would not give work to a cluster with a single thread.)
+    """
+    from dask.distributed import Client, as_completed  # takes a second to import and is rarely used
+
+    code = CODE
+
+    def find_fault():
+        try:
+            theirs = import_module("qrgmm.experiments").CODE
+        except Exception as error:
+            return f"can't import qrgmm ({error!r})"
+        return None if theirs == code else "has other code of qrgmm than this process"
+
+    def compute(replication):
+        if (fault := find_fault()) is not None:  # a worker that came later
+            raise RuntimeError(f"a worker of {address} {fault}")
+        return import_module("qrgmm.experiments")._part(study, size, replication)
+
+    try:
+        client = Client(address, timeout=PATIENCE)
+    except OSError as error:
+        raise RuntimeError(f"no Dask scheduler answers at {address} within {PATIENCE} seconds") from error
+    with client:
+        try:
+            client.wait_for_workers(1, timeout=PATIENCE)
+        except TimeoutError as error:
+            raise RuntimeError(f"the Dask scheduler at {address} has no worker after {PATIENCE} seconds") from error
+        faults = [f"{worker} {fault}" for worker, fault in client.run(find_fault).items() if fault is not None]
+        if faults:
+            raise RuntimeError(f"workers of {address} can't be used: {'; '.join(faults)}")
+        for _, result in as_completed(client.map(compute, replications, pure=False), with_results=True):
+            yield result
 
 
 def _part(study, size, replication):
@@ -342,20 +503,25 @@ def _part(study, size, replication):
     return replication, {"seconds": round(time.perf_counter() - start, 3), "rows": text}
 
 
-def _read(path):
-    return pd.read_csv(StringIO(json.loads(path.read_text())["rows"]), names=COLUMNS)
-
-
-def _agree(rows, others):
-    """Return whether the values of two tables agree to a relative 1e-6."""
-    return len(rows) == len(others) and np.allclose(rows["value"], others["value"], rtol=1e-6, atol=1e-9)
-
-
 def _write(path, text):
     """Write a file under another name and rename it: whoever looks sees all of it or nothing."""
-    scratch = path.with_suffix(f".{os.getpid()}.tmp")
-    scratch.write_text(text, newline="\n")
-    scratch.replace(path)
+    scratch = path.with_suffix(f".{uuid4().hex}.tmp")
+    try:
+        scratch.write_text(text, encoding="utf-8", newline="\n")
+        scratch.replace(path)
+    finally:
+        scratch.unlink(missing_ok=True)
+
+
+def _version(package):
+    """Return the version of a package; XGBoost without GPUs has a name of its own where there is a build of it."""
+    names = [package, "xgboost-cpu"] if package == "xgboost" else [package]
+    for name in names:
+        try:
+            return version(name)
+        except PackageNotFoundError:
+            continue
+    raise PackageNotFoundError(package)
 
 
 def _commit():
@@ -370,7 +536,7 @@ def _commit():
 
 def _processor():
     info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.exists() else []
+    lines = info.read_text(encoding="utf-8").splitlines() if info.exists() else []
     models = [line.partition(":")[2].strip() for line in lines if "model name" in line]
     return models[0] if models else platform.processor() or platform.machine()
 
