@@ -8,7 +8,7 @@ import yaml
 from ledger_rules import decide, worst
 from markdown_table import format_table
 
-from qrgmm.experiments import PAPER
+from qrgmm.results import PAPER
 
 LEDGER = PAPER / "ledger.yml"
 MEANINGS = {

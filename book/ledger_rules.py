@@ -14,8 +14,8 @@ import pandas as pd
 from scipy import stats
 
 from qrgmm import warning_scores as scores
-from qrgmm.experiments import RESULTS, compare_with_paper, load_results
 from qrgmm.plots import LABELS
+from qrgmm.results import RESULTS, compare_with_paper, load_results
 
 LEVEL = 0.01
 FEW = 5  # replications, fewer than which cannot tell that two numbers are the same

@@ -19,7 +19,7 @@ from ledger_rules import (
     worst,
 )
 
-from qrgmm.experiments import PAPER, RESULTS
+from qrgmm.results import PAPER, RESULTS
 
 ROOT = Path(__file__).resolve().parents[1]
 ROWS = [row for paper in ledger_page.read_ledger() for row in paper["rows"]]

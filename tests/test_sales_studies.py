@@ -6,8 +6,8 @@ import pytest
 
 from qrgmm import deepfm_network, sales_studies
 from qrgmm.curve import QuantileCurve
-from qrgmm.experiments import load_results
 from qrgmm.metamodel import QRGMM
+from qrgmm.results import load_results
 from qrgmm.sales_studies import (
     BEST,
     CANDIDATES,
