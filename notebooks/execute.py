@@ -3,6 +3,7 @@
     python notebooks/execute.py                          # all chapters, into notebooks/ (the committed outputs)
     python notebooks/execute.py 03 04                    # chapters whose names start so
     python notebooks/execute.py --output build/notebooks # somewhere else, as make book does
+    python notebooks/execute.py --output build/another-seed --seed 7
 
 A chapter is always executed afresh. Executing it twice gives the same bytes: cell ids come from positions, and times,
 paths and versions are dropped. A chapter that fails leaves the notebook of an earlier run where it was.
@@ -111,7 +112,9 @@ def read_chapter(path):
 
 def remove_run_noise(notebook, text):
     """Return `text` (the notebook as read) with the outputs of `notebook` (the same as executed), and nothing else."""
-    for cell, executed in zip(text.cells, notebook.cells, strict=True):
+    injected = "injected-parameters"  # papermill's tag of the cell that changes a chapter's parameters
+    cells = [cell for cell in notebook.cells if injected not in cell.metadata.get("tags", [])]
+    for cell, executed in zip(text.cells, cells, strict=True):
         if cell.cell_type == "code":
             cell["execution_count"] = executed.execution_count
             cell["outputs"] = merge_streams(executed.outputs)
@@ -141,15 +144,20 @@ def describe_failure(path, error):
     return f"{path.stem}: cell [{error.exec_count}], starting with\n    {first_line}\n{error.ename}: {error.evalue}"
 
 
-def execute_chapter(path, output):
-    """Execute one chapter into the folder `output`; return seconds and, where it failed, what went wrong."""
+def execute_chapter(path, output, parameters):
+    """Execute one chapter into the folder `output`; return seconds and, where it failed, what went wrong.
+
+    `parameters` replace names of the chapter's first cell.
+    """
     start = time.perf_counter()
     with tempfile.TemporaryDirectory() as scratch:
         source, result = Path(scratch, "source.ipynb"), Path(scratch, "result.ipynb")
         nbformat.write(read_chapter(path), source)
         for attempt in (1, 2):
             try:
-                papermill.execute_notebook(source, result, cwd=CHAPTERS, kernel_name="python3", progress_bar=False)
+                papermill.execute_notebook(
+                    source, result, parameters, cwd=CHAPTERS, kernel_name="python3", progress_bar=False
+                )
                 break
             except Exception as error:
                 # Kernels that start at the same moment can be given the same port; a second start cures it.
@@ -185,16 +193,20 @@ def main():
     parser.add_argument("names", nargs="*", metavar="NAME", help="how a chapter's name starts (default: all chapters)")
     parser.add_argument("--output", type=Path, default=CHAPTERS, help="folder for the executed notebooks")
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="chapters at a time (default: one per core)")
+    parser.add_argument("--seed", type=int, help="another seed than the chapters' own, to see what hangs on it")
     arguments = parser.parse_args()
+    if arguments.seed is not None and arguments.output == CHAPTERS:
+        parser.error("--seed needs an --output: committed outputs are those of the chapters' own seeds")
 
     chapters = find_chapters(arguments.names)
     arguments.output.mkdir(parents=True, exist_ok=True)
     prepare_environment()
     look_for_data(chapters)
+    parameters = {} if arguments.seed is None else {"seed": arguments.seed}
     seconds, failures = {}, []
     # Fresh processes, not forks: papermill runs threads, and a fork of a threaded process can hang.
     with ProcessPoolExecutor(arguments.jobs, mp_context=get_context("spawn")) as pool:
-        runs = {pool.submit(execute_chapter, path, arguments.output): path for path in chapters}
+        runs = {pool.submit(execute_chapter, path, arguments.output, parameters): path for path in chapters}
         for run in tqdm(as_completed(runs), total=len(runs), desc="chapters", unit="chapter"):
             path = runs[run]
             seconds[path.stem], failure = run.result()
