@@ -240,11 +240,16 @@ def _spread(recorded):
     """Return mean and spread over replications by model, test, metric and x.
 
     Three replications can lie together by chance. So the spread, relative to the mean, is at least what is typical of
-    the model and metric over tests and x, and at least 10 %; where all recorded are zero, it is typical of the metric.
+    the model and metric over tests and x, and at least 10 %; where all recorded are zero, it is the deviation typical
+    of the metric.
     """
     cells = summarize(recorded).rename(columns={"ours": "mean"})
     size = cells["mean"].abs()
     typical = (cells["sd"] / size).groupby([cells["model"], cells["metric"]]).transform("median").clip(lower=0.1)
     spread = pd.concat([cells["sd"], typical * size], axis=1).max(axis=1)
-    varying = cells["sd"].where(cells["sd"] > 0).groupby(cells["metric"]).transform("median")
-    return cells.assign(spread=spread.mask(spread == 0, varying))[["model", "test", "metric", "x", "mean", "spread"]]
+    positive = cells["sd"].where(cells["sd"] > 0)
+    by_model, by_metric = (
+        positive.groupby([cells[key] for key in keys]).transform("median") for keys in (["model", "metric"], ["metric"])
+    )
+    spread = spread.mask(spread == 0, by_model.fillna(by_metric))
+    return cells.assign(spread=spread)[["model", "test", "metric", "x", "mean", "spread"]]

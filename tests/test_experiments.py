@@ -1,10 +1,17 @@
 """Studies are the same however they are run: alone or among others, on workers or a cluster, killed and resumed."""
 
+import json
 import os
+import re
+import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
+from importlib.metadata import PackageNotFoundError
+from pathlib import Path
+from unittest.mock import ANY
 
 import numpy as np
 import pandas as pd
@@ -12,7 +19,7 @@ import pytest
 
 from qrgmm import experiments, studies
 from qrgmm.curve import QuantileCurve
-from qrgmm.experiments import compare_with_paper, load_results, replicate, run, summarize
+from qrgmm.experiments import load_results, replicate, run
 
 STUDY = "test_problem_1"
 N = 4
@@ -91,13 +98,6 @@ def test_another_setting_does_not_reuse_finished_replications(tmp_path, monkeypa
     assert first["x"].tolist() != second["x"].tolist()
 
 
-def test_finished_replications_of_other_code_are_refused(tmp_path, monkeypatch):
-    run("crossing", "tiny", 1, tmp_path)
-    monkeypatch.setitem(experiments.STUDIES, "crossing", lambda rng, **setting: [("qrgmm", "a", "ks", np.nan, 1.0)])
-    with pytest.raises(RuntimeError, match="parts.*today's code does not repeat; remove it"):
-        run("crossing", "tiny", 2, tmp_path)
-
-
 def test_the_command_line_runs_and_records(tmp_path):
     assert experiments.main(["crossing", STUDY, "--replications", "1", "--folder", str(tmp_path)]) == 0
     assert set(load_results("crossing", "tiny", tmp_path)["metric"]) == {"misplaced", "crossing"}
@@ -110,25 +110,403 @@ def test_unknown_studies_and_sizes_are_refused(study, size, named):
         replicate(study, size, 0)
 
 
-def test_a_study_that_was_not_recorded_says_how_to(tmp_path):
-    with pytest.raises(FileNotFoundError, match="python -m qrgmm.experiments crossing --size paper"):
-        load_results("crossing", "paper", tmp_path)
+@pytest.fixture
+def made_up(monkeypatch):
+    """A study of one repeatable and one chaotic number, computed at once; `computed` lists what was asked for."""
+    computed = []
+
+    def study(rng, **setting):
+        computed.append(len(computed))
+        return [("qrgmm", "a", "ks", 0.5, rng.random()), ("cwgan", "a", "ks", np.nan, rng.random())]
+
+    monkeypatch.setitem(experiments.STUDIES, "crossing", study)
+    return computed
 
 
-def test_a_comparison_counts_standard_errors_of_both_sides(tmp_path, monkeypatch):
-    rows = [(STUDY, "qrgmm", "a", "ks", None, r, value) for r, value in enumerate([1.0, 2.0, 3.0])]
-    rows += [(STUDY, "truth", "a", "ks", None, r, 0.5) for r in range(3)]
-    pd.DataFrame(rows, columns=experiments.COLUMNS).to_csv(tmp_path / f"{STUDY}_paper.csv", index=False)
-    (tmp_path / "paper").mkdir()
-    text = "source,study,test,metric,x,model,published,published_sd,n_runs\n"
-    text += f"table 0,{STUDY},a,ks,,qrgmm,1.0,2.0,4\ntable 0,{STUDY},a,ks,,cwgan,9.0,,4\n"
-    (tmp_path / "paper" / "table_0.csv").write_text(text)
-    monkeypatch.setattr(experiments, "PAPER", tmp_path / "paper")
-    ours, other = compare_with_paper(STUDY, "paper", tmp_path).to_dict("records")
-    assert ours["ours"] == 2 and ours["sd"] == 1 and ours["noise_floor"] == 0.5
-    np.testing.assert_allclose([ours["standard_error"], ours["difference"]], [3**-0.5, (1 / 3 + 1) ** -0.5])
-    assert np.isnan(other["ours"]) and np.isnan(other["difference"]) and other["published"] == 9
-    assert summarize(load_results(STUDY, "paper", tmp_path))["n_replications"].tolist() == [3, 3]
+def read(folder, ending, study="crossing"):
+    return (folder / f"{study}_tiny{ending}").read_bytes()
+
+
+@pytest.mark.parametrize("n", [0, -1, 1.5])
+def test_there_is_at_least_one_replication(tmp_path, n):
+    with pytest.raises(ValueError, match="^n_replications must be"):
+        run("crossing", "tiny", n, tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_command_line_refuses_no_replications(tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        experiments.main(["crossing", "--replications", "0", "--folder", str(tmp_path)])
+    assert "--replications must be at least 1, got 0" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+def test_fewer_replications_replace_more_only_if_asked_by_name(tmp_path, made_up):
+    run("crossing", "tiny", 4, tmp_path)
+    four = read(tmp_path, ".csv"), read(tmp_path, ".json")
+    with pytest.raises(ValueError, match="n_replications is 2, and .*crossing_tiny.csv holds 4: .*--fewer"):
+        run("crossing", "tiny", 2, tmp_path)
+    with pytest.raises(ValueError, match="holds 4"):
+        run("crossing", "tiny", 2, tmp_path, afresh=True)
+    assert (read(tmp_path, ".csv"), read(tmp_path, ".json")) == four
+    assert run("crossing", "tiny", None, tmp_path)["replication"].nunique() == 4
+    assert experiments.main(["crossing", "--replications", "2", "--folder", str(tmp_path), "--fewer"]) == 0
+    assert load_results("crossing", "tiny", tmp_path)["replication"].nunique() == 2
+    assert json.loads(read(tmp_path, ".json"))["n_replications"] == 2
+
+
+def test_a_fresh_clone_adds_to_what_is_recorded(tmp_path, made_up):
+    whole, clone = tmp_path / "whole", tmp_path / "clone"
+    run("crossing", "tiny", 5, whole)
+    run("crossing", "tiny", 3, clone)
+    shutil.rmtree(clone / "parts")
+    provenance = json.loads(read(clone, ".json"))
+    changed = {"commits": ["earlier", "earliest"], "minutes": 30.0}
+    (clone / "crossing_tiny.json").write_text(json.dumps(provenance | changed))
+    made_up.clear()
+    run("crossing", "tiny", 5, clone)
+    assert len(made_up) == 3, "one is repeated, two are new"
+    assert read(clone, ".csv") == read(whole, ".csv")
+    provenance = json.loads(read(clone, ".json"))
+    assert {"earlier", "earliest"} < set(provenance["commits"]) and provenance["n_replications"] == 5
+    assert provenance["minutes"] == pytest.approx(30, rel=0.01)
+
+
+@pytest.mark.parametrize("study", ["early_warning", "synthetic_peers", "payment_models"])
+def test_records_of_the_repository_become_parts_and_the_same_bytes(tmp_path, monkeypatch, study):
+    for ending in (".csv", ".json"):
+        shutil.copy(experiments.RESULTS / f"{study}_tiny{ending}", tmp_path)
+    before = read(tmp_path, ".csv", study)
+    recorded = load_results(study, "tiny")
+
+    def remember(study, size, replication):
+        return recorded[recorded["replication"] == replication]
+
+    monkeypatch.setattr(experiments, "replicate", remember)
+    run(study, "tiny", 3, tmp_path)
+    run(study, "tiny", 3, tmp_path)
+    assert read(tmp_path, ".csv", study) == before
+    assert len(list(tmp_path.glob("parts/*/*.json"))) == 3
+
+
+@pytest.mark.parametrize("key", ["setting", "seed", "n_replications"])
+def test_a_record_of_another_setting_or_seed_is_not_added_to(tmp_path, made_up, key):
+    run("crossing", "tiny", 2, tmp_path)
+    shutil.rmtree(tmp_path / "parts")
+    provenance = json.loads(read(tmp_path, ".json"))
+    (tmp_path / "crossing_tiny.json").write_text(json.dumps(provenance | {key: 7}))
+    made_up.clear()
+    run("crossing", "tiny", 2, tmp_path)
+    assert len(made_up) == 2
+    assert json.loads(read(tmp_path, ".json")) == provenance | {"minutes": ANY}
+
+
+@pytest.mark.parametrize("clone", [False, True])
+def test_what_other_code_recorded_is_refused_until_it_is_recorded_afresh(tmp_path, monkeypatch, made_up, clone):
+    run("crossing", "tiny", 3, tmp_path)
+    if clone:
+        shutil.rmtree(tmp_path / "parts")
+    before = read(tmp_path, ".csv"), read(tmp_path, ".json")
+    monkeypatch.setitem(experiments.STUDIES, "crossing", lambda rng, **setting: [("qrgmm", "a", "ks", np.nan, 1.0)])
+    with pytest.raises(RuntimeError, match=r"parts.*today's code does not repeat .*DIFFER.*--afresh \(afresh=True\)"):
+        run("crossing", "tiny", 4, tmp_path)
+    assert (read(tmp_path, ".csv"), read(tmp_path, ".json")) == before
+    assert experiments.main(["crossing", "--folder", str(tmp_path), "--afresh"]) == 0
+    assert load_results("crossing", "tiny", tmp_path)["value"].tolist() == [1, 1, 1]
+    run("crossing", "tiny", 4, tmp_path)
+
+
+def test_a_run_afresh_that_is_stopped_goes_on_and_does_not_mix_with_the_old_record(tmp_path, monkeypatch, made_up):
+    run("crossing", "tiny", 3, tmp_path)
+    asked = []
+
+    def other(study, size, replication):
+        asked.append(replication)
+        if len(asked) == 3:
+            raise KeyboardInterrupt
+        return pd.DataFrame([("crossing", "qrgmm", "a", "ks", np.nan, replication, 7.0)], columns=experiments.COLUMNS)
+
+    monkeypatch.setattr(experiments, "replicate", other)
+    with pytest.raises(KeyboardInterrupt):
+        run("crossing", "tiny", 3, tmp_path, afresh=True)
+    assert 7 not in load_results("crossing", "tiny", tmp_path)["value"].tolist()
+    run("crossing", "tiny", 3, tmp_path)
+    assert load_results("crossing", "tiny", tmp_path)["value"].tolist() == [7, 7, 7]
+    assert asked == [0, 1, 2, 0, 2], "replication 0 is repeated, 2 was missing"
+
+
+def test_a_chaotic_model_may_differ_when_a_run_goes_on(tmp_path, monkeypatch, made_up):
+    run("crossing", "tiny", 3, tmp_path)
+    recorded = load_results("crossing", "tiny", tmp_path).query("replication == 0")
+
+    def moved(model, amount):
+        values = recorded["value"] + amount * (recorded["model"] == model)
+        monkeypatch.setattr(experiments, "replicate", lambda *_: recorded.assign(value=values))
+        run("crossing", "tiny", 3, tmp_path)
+
+    moved("cwgan", 0.05)
+    for model, amount in (("cwgan", 50), ("qrgmm", 1e-5)):
+        with pytest.raises(RuntimeError, match="does not repeat"):
+            moved(model, amount)
+
+
+@pytest.mark.parametrize("unwritten", [".csv", ".json"])
+@pytest.mark.parametrize("n_before", [0, 2])
+def test_a_stop_between_the_two_files_is_mended_by_the_next_run(tmp_path, monkeypatch, made_up, unwritten, n_before):
+    if n_before:
+        run("crossing", "tiny", n_before, tmp_path)
+    write = experiments._write
+
+    def full(path, text):
+        if path.parent == tmp_path and path.suffix == unwritten:
+            raise OSError(28, "No space left on device")
+        write(path, text)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(experiments, "_write", full)
+        with pytest.raises(OSError, match="No space left"):
+            run("crossing", "tiny", 4, tmp_path)
+    assert not (tmp_path / "crossing_tiny.json").exists(), "never rows with the provenance of others"
+    run("crossing", "tiny", 4, tmp_path)
+    whole = tmp_path / "whole"
+    run("crossing", "tiny", 4, whole)
+    assert read(tmp_path, ".csv") == read(whole, ".csv")
+    assert json.loads(read(tmp_path, ".json")) == json.loads(read(whole, ".json")) | {"minutes": ANY}
+
+
+@pytest.mark.parametrize("stale", [None, "", "{}", "[]", '{"n_replications": 2}'])
+def test_missing_or_stale_provenance_is_written_again(tmp_path, made_up, stale):
+    run("crossing", "tiny", 3, tmp_path)
+    path = tmp_path / "crossing_tiny.json"
+    before = json.loads(path.read_text())
+    path.unlink() if stale is None else path.write_text(stale)
+    run("crossing", "tiny", 3, tmp_path)
+    assert json.loads(path.read_text()) == before
+
+
+def test_a_full_disk_leaves_no_scratch_file(tmp_path, monkeypatch):
+    def full(path, text, **how):
+        path.touch()
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_text", full)
+    with pytest.raises(OSError, match="No space left"):
+        experiments._write(tmp_path / "file.json", "{}")
+    assert not list(tmp_path.iterdir())
+
+
+DAMAGE = {
+    "empty": lambda text: "",
+    "cut": lambda text: text[: len(text) // 2],
+    "NULs": lambda text: "\0" * len(text),
+    "nothing in it": lambda text: "{}",
+    "a list": lambda text: "[1]",
+    "not text": lambda text: "\udcff",
+    "rows that are a number": lambda text: json.dumps(json.loads(text) | {"rows": 3}),
+    "no rows": lambda text: json.dumps(json.loads(text) | {"rows": ""}),
+    "a row less": lambda text: json.dumps(json.loads(text) | {"rows": json.loads(text)["rows"].split("\n", 1)[1]}),
+    "rows twice": lambda text: json.dumps(json.loads(text) | {"rows": 2 * json.loads(text)["rows"]}),
+    "a row cut": lambda text: json.dumps(json.loads(text) | {"rows": json.loads(text)["rows"].rsplit(",", 1)[0]}),
+    "another replication": lambda text: text.replace(",1,", ",2,"),
+    "another study": lambda text: text.replace("crossing", "bank"),
+    "another label": lambda text: text.replace("qrgmm,", "QRGMM,"),
+    "not a number": lambda text: json.dumps(json.loads(text) | {"rows": "crossing,qrgmm,a,ks,0.5,1,abc\n"}),
+    "no commit": lambda text: json.dumps(json.loads(text) | {"commit": None}),
+    "no seconds": lambda text: json.dumps(json.loads(text) | {"seconds": "long"}),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_a_damaged_part_is_named_and_computed_again(tmp_path, made_up, damage):
+    run("crossing", "tiny", 3, tmp_path)
+    before = read(tmp_path, ".csv")
+    for ending in (".csv", ".json"):  # else the record would mend it
+        (tmp_path / f"crossing_tiny{ending}").unlink()
+    part = next(tmp_path.glob("parts/*/0001.json"))
+    text = part.read_text(encoding="utf-8")
+    part.write_text(DAMAGE[damage](text), encoding="utf-8", errors="surrogateescape")
+    assert part.read_bytes() != text.encode()
+    made_up.clear()
+    with pytest.warns(UserWarning, match=f"{part.name} is damaged .*computed again"):
+        run("crossing", "tiny", 3, tmp_path)
+    assert len(made_up) == 2, "one is repeated, one computed again"
+    assert read(tmp_path, ".csv") == before
+
+
+def test_a_damaged_part_of_what_is_recorded_is_taken_from_the_record(tmp_path, made_up):
+    run("crossing", "tiny", 3, tmp_path)
+    before = read(tmp_path, ".csv"), read(tmp_path, ".json")
+    part = next(tmp_path.glob("parts/*/0001.json"))
+    part.write_text("")
+    made_up.clear()
+    run("crossing", "tiny", 3, tmp_path)
+    assert len(made_up) == 1 and part.stat().st_size
+    assert (read(tmp_path, ".csv"), read(tmp_path, ".json")) == before
+
+
+def test_a_record_that_was_cut_is_mended(tmp_path, made_up):
+    run("crossing", "tiny", 3, tmp_path)
+    path, before = tmp_path / "crossing_tiny.csv", read(tmp_path, ".csv")
+    path.write_bytes(before[: before.rindex(b"\n", 0, -1) + 1])
+    with pytest.warns(UserWarning, match="0002.json is damaged .*other labels"):
+        run("crossing", "tiny", 3, tmp_path)
+    assert path.read_bytes() == before
+    path.write_bytes(b"")
+    run("crossing", "tiny", 3, tmp_path)
+    assert path.read_bytes() == before
+
+
+COMMAND = [sys.executable, "-m", "qrgmm.experiments", STUDY]
+ENVIRONMENT = os.environ | {"PYTHONPATH": str(experiments.ROOT)}
+
+
+def test_two_runs_at_once_into_one_folder_give_the_same_bytes(recorded, tmp_path):
+    command = [*COMMAND, "--replications", str(N), "--folder", str(tmp_path)]
+    runs = [subprocess.Popen(command, env=ENVIRONMENT, stderr=subprocess.PIPE) for _ in range(2)]
+    for one in runs:
+        _, errors = one.communicate(timeout=120)
+        assert one.returncode == 0, errors
+    assert read(tmp_path, ".csv", STUDY) == recorded
+    assert json.loads(read(tmp_path, ".json", STUDY))["n_replications"] == N
+    assert not list(tmp_path.rglob("*.tmp"))
+
+
+def find_running(mark):
+    """Return the processes that carry a mark in their environment."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            ended = (folder / "stat").read_text().rpartition(")")[2].split()[0] == "Z"
+            if mark.encode() in (folder / "environ").read_bytes() and not ended:
+                found.append(int(folder.name))
+        except OSError:
+            continue
+    return found
+
+
+@pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="processes are looked up in /proc")
+def test_a_run_that_is_killed_leaves_no_workers_behind(tmp_path):
+    mark = f"RUN_OF_A_TEST={tmp_path}"
+    command = [*COMMAND, "--replications", "100000", "--folder", str(tmp_path), "--jobs", "2"]
+    environment = ENVIRONMENT | dict([mark.split("=")])
+    with open(tmp_path / "log", "w") as log:
+        process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
+    try:
+        deadline = time.monotonic() + 120
+        while not list(tmp_path.glob("parts/*/*.json")):
+            assert process.poll() is None and time.monotonic() < deadline, (tmp_path / "log").read_text()
+            time.sleep(0.05)
+        workers = set(find_running(mark)) - {process.pid}
+        assert len(workers) >= 2
+    finally:
+        process.kill()
+        process.wait()
+    deadline = time.monotonic() + 20
+    while left := find_running(mark):
+        assert time.monotonic() < deadline, left
+        time.sleep(0.1)
+
+
+dask = pytest.mark.filterwarnings(
+    "ignore::DeprecationWarning:distributed",
+    "ignore::ResourceWarning",
+    "ignore::pytest.PytestUnraisableExceptionWarning",
+)
+
+
+@dask
+def test_a_cluster_with_one_thread_does_the_work(recorded, tmp_path, monkeypatch):
+    from dask.distributed import LocalCluster
+
+    with LocalCluster(n_workers=1, threads_per_worker=1, processes=False, dashboard_address=None) as cluster:
+        run(STUDY, "tiny", N, tmp_path, address=cluster.scheduler_address)
+        computed = {step.key for step in cluster.scheduler.transition_log if step.finish == "memory"}
+    assert len(computed) == N
+    assert read(tmp_path, ".csv", STUDY) == recorded
+
+
+@dask
+def test_workers_with_other_code_or_none_are_named_and_get_no_work(tmp_path):
+    from dask.distributed import LocalCluster
+
+    other, none = tmp_path / "other", tmp_path / "none"
+    shutil.copytree(experiments.ROOT / "qrgmm", other / "qrgmm", ignore=shutil.ignore_patterns("__pycache__"))
+    with (other / "qrgmm" / "loss.py").open("a") as file:
+        file.write("# changed\n")
+    (none / "qrgmm").mkdir(parents=True)
+    (none / "qrgmm" / "__init__.py").write_text("raise ImportError('there is no qrgmm here')\n")
+    with LocalCluster(n_workers=0, processes=False, dashboard_address=None) as cluster:
+        workers = []
+        try:
+            for path in (other, none):
+                command = [sys.executable, "-m", "distributed.cli.dask_worker", cluster.scheduler_address]
+                command += ["--name", path.name, "--nthreads", "1", "--no-dashboard", "--no-nanny"]
+                command += ["--local-directory", str(path)]
+                environment = os.environ | {"PYTHONPATH": str(path)}
+                with open(path / "log", "w") as log:
+                    worker = subprocess.Popen(command, env=environment, cwd=path, stdout=log, stderr=log)
+                workers.append(worker)
+            cluster.wait_for_workers(2, timeout=60)
+            with pytest.raises(RuntimeError, match="can't be used") as error:
+                run(STUDY, "tiny", N, tmp_path, address=cluster.scheduler_address)
+            for fault in ("has other code of qrgmm than this process", "can't import qrgmm .*there is no qrgmm here"):
+                assert re.search(rf"tcp://[\d.:]+ {fault}", str(error.value))
+        finally:
+            for worker in workers:
+                worker.kill()
+                worker.wait()
+    assert not list(tmp_path.glob("parts/*/*.json"))
+
+
+@dask
+def test_a_worker_that_comes_later_needs_the_same_code_too(tmp_path, monkeypatch):
+    from dask.distributed import Client, LocalCluster
+
+    def change_code(client, function):
+        found = probe(client, function)
+        monkeypatch.setattr(experiments, "CODE", "other")
+        return found
+
+    probe = Client.run
+    monkeypatch.setattr(Client, "run", change_code)
+    with LocalCluster(n_workers=1, threads_per_worker=1, processes=False, dashboard_address=None) as cluster:
+        with pytest.raises(RuntimeError, match="has other code of qrgmm"):
+            run(STUDY, "tiny", N, tmp_path, address=cluster.scheduler_address)
+
+
+@dask
+def test_a_silent_scheduler_and_one_without_workers_are_errors(tmp_path, monkeypatch):
+    from dask.distributed import LocalCluster
+
+    monkeypatch.setattr(experiments, "PATIENCE", 1)
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        address = f"tcp://127.0.0.1:{silent.getsockname()[1]}"
+        with pytest.raises(RuntimeError, match=f"no Dask scheduler answers at {address} within 1 seconds"):
+            run("crossing", "tiny", 1, tmp_path, address=address)
+    with LocalCluster(n_workers=0, processes=False, dashboard_address=None) as cluster:
+        with pytest.raises(RuntimeError, match="has no worker after 1 seconds"):
+            run("crossing", "tiny", 1, tmp_path, address=cluster.scheduler_address)
+
+
+def test_xgboost_is_known_by_one_name_whatever_its_distribution(monkeypatch):
+    def installed(*names):
+        def version(name):
+            if name in names:
+                return "1.2"
+            raise PackageNotFoundError(name)
+
+        monkeypatch.setattr(experiments, "version", version)
+
+    for name in ("xgboost", "xgboost-cpu"):
+        installed(name)
+        assert experiments._version("xgboost") == "1.2"
+    installed("numpy")
+    with pytest.raises(PackageNotFoundError):
+        experiments._version("xgboost")
+    monkeypatch.undo()
+    assert "xgboost" in experiments.describe_run("crossing", "tiny", 1, 0, [])["versions"]
 
 
 def test_exact_distances_are_those_of_many_draws():
