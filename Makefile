@@ -21,7 +21,7 @@ endif
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help book test lab notebooks results bench look clean
+.PHONY: help book test machines lab notebooks results bench look clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "%-12s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -33,6 +33,9 @@ book: $(VENV)/.ok ## execute every chapter afresh and build the book: build/html
 test: $(VENV)/.ok ## ruff, unit tests, doctests, and the committed outputs of every chapter against fresh ones
 	$(BIN)/ruff check --quiet .
 	$(BIN)/python -m pytest -q -n logical --dist loadfile
+
+machines: $(VENV)/.ok ## records and chapters under three sets of processor instructions (MACHINES=old CHAPTERS="03 07" for some)
+	$(BIN)/python tests/machines.py $(MACHINES) $(if $(CHAPTERS),--chapters $(CHAPTERS))
 
 lab: $(VENV)/.ok ## open the chapters in JupyterLab, which it installs when first asked
 	$(BIN)/python -m pip install --quiet --no-compile --constraint constraints.txt jupyterlab

@@ -86,7 +86,7 @@ def compare_records(settings, n_jobs):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("settings", nargs="*", choices=[*SETTINGS, []], metavar="SETTING", help=", ".join(SETTINGS))
+    parser.add_argument("settings", nargs="*", metavar="SETTING", help=f"{', '.join(SETTINGS)} (default: all)")
     parser.add_argument("--chapters", nargs="*", default=[""], help="how their names start (default: all)")
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="processes at a time (default: one per core)")
     parser.add_argument("--replicate", metavar="FILE", help=argparse.SUPPRESS)
@@ -94,6 +94,8 @@ def main():
     if options.replicate:
         return replicate_all(options.replicate, options.jobs)
     settings = options.settings or list(SETTINGS)
+    if unknown := set(settings) - set(SETTINGS):
+        parser.error(f"SETTING must be one of {', '.join(SETTINGS)}, got {', '.join(sorted(unknown))}")
     good = [compare_records(settings, options.jobs)]
     chapters = [path for name in options.chapters for path in sorted(ROOT.glob(f"notebooks/{name}*.ipynb"))]
     names = [str(path.relative_to(ROOT)) for path in chapters]
