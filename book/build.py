@@ -51,7 +51,7 @@ def assemble_source(source):
 
 def run(*command, stdout=None, **environment):
     """Run a program of this environment; stop here where it fails."""
-    program = Path(sys.executable).parent / command[0]
+    program = shutil.which(command[0], path=Path(sys.executable).parent)  # which knows .exe
     status = subprocess.run([program, *command[1:]], stdout=stdout, env=os.environ | environment).returncode
     if status:
         sys.exit(f"the book was not built: {command[0]} ended with status {status}; an earlier book is kept as it was")
