@@ -9,6 +9,7 @@ that was killed goes on where it stopped and ends with the same bytes. From a sh
 """
 
 import argparse
+import asyncio
 import hashlib
 import json
 import os
@@ -19,6 +20,7 @@ import sys
 import threading
 import time
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
@@ -464,7 +466,7 @@ def _compute_on_cluster(study, size, replications, address):
     Functions that are sent are local ones, which travel as a whole: neither scheduler nor worker needs this package to
     read them, so that a worker without it can say so. (joblib would not give work to a cluster with a single thread.)
     """
-    from dask.distributed import Client, as_completed  # takes a second to import and is rarely used
+    from dask.distributed import Client, as_completed, rpc  # takes a second to import and is rarely used
 
     code = CODE
 
@@ -480,11 +482,16 @@ def _compute_on_cluster(study, size, replications, address):
             raise RuntimeError(f"a worker of {address} {fault}")
         return import_module("qrgmm.experiments")._part(study, size, replication)
 
-    try:
-        client = Client(address, timeout=PATIENCE)
+    async def greet():
+        async with rpc(address) as scheduler:
+            await asyncio.wait_for(scheduler.identity(), PATIENCE)
+
+    try:  # a client waits for ever where something accepts and says nothing
+        with ThreadPoolExecutor(1) as thread:  # a notebook has a loop of its own in this one
+            thread.submit(asyncio.run, greet()).result()
     except OSError as error:
         raise RuntimeError(f"no Dask scheduler answers at {address} within {PATIENCE} seconds") from error
-    with client:
+    with Client(address, timeout=PATIENCE) as client:
         try:
             client.wait_for_workers(1, timeout=PATIENCE)
         except TimeoutError as error:

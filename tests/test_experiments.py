@@ -436,7 +436,7 @@ def test_workers_with_other_code_or_none_are_named_and_get_no_work(tmp_path):
         file.write("# changed\n")
     (none / "qrgmm").mkdir(parents=True)
     (none / "qrgmm" / "__init__.py").write_text("raise ImportError('there is no qrgmm here')\n")
-    with LocalCluster(n_workers=0, processes=False, dashboard_address=None) as cluster:
+    with LocalCluster(n_workers=0, processes=False, protocol="tcp", dashboard_address=None) as cluster:
         workers = []
         try:
             for path in (other, none):
