@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from qrgmm import experiments, studies
+from qrgmm import experiments, studies, workers
 from qrgmm.curve import QuantileCurve
 from qrgmm.experiments import load_results, replicate, run
 
@@ -397,8 +397,7 @@ def test_a_run_that_is_killed_leaves_no_workers_behind(tmp_path):
         while not list(tmp_path.glob("parts/*/*.json")):
             assert process.poll() is None and time.monotonic() < deadline, (tmp_path / "log").read_text()
             time.sleep(0.05)
-        workers = set(find_running(mark)) - {process.pid}
-        assert len(workers) >= 2
+        assert len(set(find_running(mark)) - {process.pid}) >= 2
     finally:
         process.kill()
         process.wait()
@@ -437,7 +436,7 @@ def test_workers_with_other_code_or_none_are_named_and_get_no_work(tmp_path):
     (none / "qrgmm").mkdir(parents=True)
     (none / "qrgmm" / "__init__.py").write_text("raise ImportError('there is no qrgmm here')\n")
     with LocalCluster(n_workers=0, processes=False, protocol="tcp", dashboard_address=None) as cluster:
-        workers = []
+        started = []
         try:
             for path in (other, none):
                 command = [sys.executable, "-m", "distributed.cli.dask_worker", cluster.scheduler_address]
@@ -446,14 +445,14 @@ def test_workers_with_other_code_or_none_are_named_and_get_no_work(tmp_path):
                 environment = os.environ | {"PYTHONPATH": str(path)}
                 with open(path / "log", "w") as log:
                     worker = subprocess.Popen(command, env=environment, cwd=path, stdout=log, stderr=log)
-                workers.append(worker)
+                started.append(worker)
             cluster.wait_for_workers(2, timeout=60)
             with pytest.raises(RuntimeError, match="can't be used") as error:
                 run(STUDY, "tiny", N, tmp_path, address=cluster.scheduler_address)
             for fault in ("has other code of qrgmm than this process", "can't import qrgmm .*there is no qrgmm here"):
                 assert re.search(rf"tcp://[\d.:]+ {fault}", str(error.value))
         finally:
-            for worker in workers:
+            for worker in started:
                 worker.kill()
                 worker.wait()
     assert not list(tmp_path.glob("parts/*/*.json"))
@@ -465,7 +464,7 @@ def test_a_worker_that_comes_later_needs_the_same_code_too(tmp_path, monkeypatch
 
     def change_code(client, function):
         found = probe(client, function)
-        monkeypatch.setattr(experiments, "CODE", "other")
+        monkeypatch.setattr(workers, "CODE", "other")
         return found
 
     probe = Client.run
@@ -479,7 +478,7 @@ def test_a_worker_that_comes_later_needs_the_same_code_too(tmp_path, monkeypatch
 def test_a_silent_scheduler_and_one_without_workers_are_errors(tmp_path, monkeypatch):
     from dask.distributed import LocalCluster
 
-    monkeypatch.setattr(experiments, "PATIENCE", 1)
+    monkeypatch.setattr(workers, "PATIENCE", 1)
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))
         silent.listen()
