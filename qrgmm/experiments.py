@@ -9,7 +9,6 @@ that was killed goes on where it stopped and ends with the same bytes. From a sh
 """
 
 import argparse
-import asyncio
 import hashlib
 import json
 import os
@@ -17,10 +16,8 @@ import platform
 import shutil
 import subprocess
 import sys
-import threading
 import time
 import warnings
-from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
@@ -30,7 +27,6 @@ from uuid import uuid4
 
 import numpy as np
 import pandas as pd
-from joblib import Parallel, delayed, parallel_config
 from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
@@ -48,6 +44,7 @@ from qrgmm.results import (  # noqa: F401  # some are for those who import them 
     load_results,
     summarize,
 )
+from qrgmm.workers import compute
 
 _MODULES = (studies, synthetic_studies, generator_studies, sales_studies, payment_studies, system_studies)
 STUDIES, SIZES, NOTES, FEWER = (
@@ -56,18 +53,6 @@ STUDIES, SIZES, NOTES, FEWER = (
 )
 SEED = 2026
 REPLICATIONS = {"tiny": 3, "paper": 100}
-PATIENCE = 30  # seconds to wait for a Dask scheduler and its first worker
-
-
-def _hash_code():
-    """Return a hash over the files of this package, as they are when they are imported."""
-    folder, digest = Path(__file__).resolve().parent, hashlib.sha256()
-    for path in sorted(folder.rglob("*.py")):
-        digest.update(path.relative_to(folder).as_posix().encode() + b"\0" + path.read_bytes())
-    return digest.hexdigest()
-
-
-CODE = _hash_code()
 
 
 def replicate(study, size, replication, seed=SEED):
@@ -167,7 +152,7 @@ def run(study, size="tiny", n_replications=None, folder=RESULTS, n_jobs=1, addre
     finished = _find_finished(study, size, n_replications, recorded, parts)
     missing = [replication for replication in range(n_replications) if replication not in finished]
     commit = _commit()
-    done = _compute(study, size, missing, n_jobs, address)
+    done = compute(_part, [(study, size, replication) for replication in missing], n_jobs, address)
     for replication, part in tqdm(done, f"{study} {size}", n_replications, initial=n_replications - len(missing)):
         finished[replication] = {"commit": commit, **part}
         _write(_part_path(parts, replication), json.dumps(finished[replication]))
@@ -243,7 +228,7 @@ def compare_with_record(study, replication=0, fresh=None):
 
     Examples
     --------
-    >>> compare_with_record("crossing")[["kind", "agrees"]].drop_duplicates().values.tolist()
+    >>> compare_with_record("dependence")[["kind", "agrees"]].drop_duplicates().values.tolist()
     [['repeatable', True]]
     """
     recorded = load_results(study, "tiny")
@@ -273,8 +258,8 @@ def repeat_record(study, models=None):
 
     Examples
     --------
-    >>> repeat_record("crossing")
-    'crossing: 12 numbers as recorded (to a relative 1e-06)'
+    >>> repeat_record("dependence")
+    'dependence: 4 numbers as recorded (to a relative 1e-06)'
     """
     table = compare_with_record(study)
     if models is not None:
@@ -440,69 +425,6 @@ def _part_path(parts, replication):
     return parts / f"{replication:04d}.json"
 
 
-def _compute(study, size, replications, n_jobs, address):
-    """Yield replications with their parts as they are finished, from local processes or a Dask cluster."""
-    if address is not None:
-        yield from _compute_on_cluster(study, size, replications, address)
-        return
-    with parallel_config("loky", n_jobs=n_jobs, initializer=_end_with, initargs=(os.getpid(),)):
-        yield from Parallel(return_as="generator_unordered")(delayed(_part)(study, size, r) for r in replications)
-
-
-def _end_with(parent):
-    """End this process when its parent ends: a run that is killed leaves no workers behind."""
-
-    def watch():
-        while os.getppid() == parent:
-            time.sleep(0.5)
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
-
-
-def _compute_on_cluster(study, size, replications, address):
-    """Yield as `_compute`, after every worker has shown that it has this code.
-
-    Functions that are sent are local ones, which travel as a whole: neither scheduler nor worker needs this package to
-    read them, so that a worker without it can say so. (joblib would not give work to a cluster with a single thread.)
-    """
-    from dask.distributed import Client, as_completed, rpc  # takes a second to import and is rarely used
-
-    code = CODE
-
-    def find_fault():
-        try:
-            theirs = import_module("qrgmm.experiments").CODE
-        except Exception as error:
-            return f"can't import qrgmm ({error!r})"
-        return None if theirs == code else "has other code of qrgmm than this process"
-
-    def compute(replication):
-        if (fault := find_fault()) is not None:  # a worker that came later
-            raise RuntimeError(f"a worker of {address} {fault}")
-        return import_module("qrgmm.experiments")._part(study, size, replication)
-
-    async def greet():
-        async with rpc(address) as scheduler:
-            await asyncio.wait_for(scheduler.identity(), PATIENCE)
-
-    try:  # a client waits for ever where something accepts and says nothing
-        with ThreadPoolExecutor(1) as thread:  # a notebook has a loop of its own in this one
-            thread.submit(asyncio.run, greet()).result()
-    except OSError as error:
-        raise RuntimeError(f"no Dask scheduler answers at {address} within {PATIENCE} seconds") from error
-    with Client(address, timeout=PATIENCE) as client:
-        try:
-            client.wait_for_workers(1, timeout=PATIENCE)
-        except TimeoutError as error:
-            raise RuntimeError(f"the Dask scheduler at {address} has no worker after {PATIENCE} seconds") from error
-        faults = [f"{worker} {fault}" for worker, fault in client.run(find_fault).items() if fault is not None]
-        if faults:
-            raise RuntimeError(f"workers of {address} can't be used: {'; '.join(faults)}")
-        for _, result in as_completed(client.map(compute, replications, pure=False), with_results=True):
-            yield result
-
-
 def _part(study, size, replication):
     start = time.perf_counter()
     rows = replicate(study, size, replication)
@@ -549,4 +471,5 @@ def _processor():
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    # Workers look functions up by the name of their module, and that of a module that is run is another.
+    sys.exit(import_module("qrgmm.experiments").main())

@@ -23,7 +23,9 @@ DISTANCES = ("ks", "wd", "joint_wd")
 # Without a default there is no loss given default, without a warning no precision and no lead time.
 CONDITIONAL = ("lgd", "precision", "lead_time")
 RELATIVE, FLOOR = 1e-6, 1e-3  # of repeatable numbers; those below the floor agree to an absolute 1e-9
-SPREADS = 6  # standard deviations that a chaotic number may lie from the mean of the recorded ones
+# Standard deviations that a chaotic number may lie from the mean of the recorded ones. Under three sets of processor
+# instructions the largest was 1.8, over 1,866 numbers of 8 studies of size tiny; with other data it was 7.6.
+SPREADS = 6
 
 
 def load_results(study, size="paper", folder=RESULTS):

@@ -7,19 +7,9 @@ import pandas as pd
 import pytest
 
 from qrgmm.delayed_payment import MODELS
-from qrgmm.experiments import (
-    COLUMNS,
-    PAPER,
-    REPLICATIONS,
-    RESULTS,
-    SIZES,
-    STUDIES,
-    check,
-    compare_with_paper,
-    default_replications,
-    load_results,
-)
+from qrgmm.experiments import REPLICATIONS, SIZES, STUDIES, check, default_replications
 from qrgmm.generator_studies import PUBLISHED as GENERATORS
+from qrgmm.results import COLUMNS, CONDITIONAL, PAPER, RESULTS, compare_with_paper, load_results
 
 RECORDED = [(study, size) for study in STUDIES for size in REPLICATIONS]
 PROVENANCE = {
@@ -33,16 +23,15 @@ PUBLISHED = sorted({study for path in PAPER.glob("*.csv") for study in pd.read_c
 
 @pytest.mark.parametrize(("study", "size"), RECORDED)
 def test_a_record_is_complete_and_says_where_it_comes_from(study, size):
-    record = json.loads((RESULTS / f"{study}_{size}.json").read_text())
+    record = json.loads((RESULTS / f"{study}_{size}.json").read_text(encoding="utf-8"))
     assert record.keys() == PROVENANCE
     assert all(record[key] for key in PROVENANCE - {"setting"})  # a study of a whole table has nothing to set
     assert (record["study"], record["size"]) == (study, size)
     assert record["setting"] == SIZES[study][size]
     results = load_results(study, size)
     assert results.columns.tolist() == COLUMNS
-    # Without a default there is no loss given default, without a warning no precision and no lead time.
-    conditional = results["metric"].isin(["lgd", "precision", "lead_time"])
-    counts = results.loc[~conditional, "replication"].value_counts()
+    counts = results.loc[~results["metric"].isin(CONDITIONAL), "replication"].value_counts()
+    assert not results.duplicated(COLUMNS[:-1]).any()
     assert sorted(counts.index) == list(range(record["n_replications"])) and counts.nunique() == 1
     assert np.isfinite(results["value"]).all() and (results["study"] == study).all()
     assert record["n_replications"] >= default_replications(study, size)
