@@ -32,18 +32,7 @@ from tqdm import tqdm
 
 from qrgmm import generator_studies, payment_studies, sales_studies, studies, synthetic_studies, system_studies
 from qrgmm.curve import check_count
-from qrgmm.results import (  # noqa: F401  # some are for those who import them from here
-    COLUMNS,
-    CONDITIONAL,
-    PAPER,
-    RESULTS,
-    ROOT,
-    compare_rows,
-    compare_with_paper,
-    describe_comparison,
-    load_results,
-    summarize,
-)
+from qrgmm.results import COLUMNS, CONDITIONAL, RESULTS, ROOT, compare_rows, describe_comparison, load_results
 from qrgmm.workers import compute
 
 _MODULES = (studies, synthetic_studies, generator_studies, sales_studies, payment_studies, system_studies)

@@ -19,7 +19,8 @@ import pytest
 
 from qrgmm import experiments, studies, workers
 from qrgmm.curve import QuantileCurve
-from qrgmm.experiments import load_results, replicate, run
+from qrgmm.experiments import replicate, run
+from qrgmm.results import load_results
 
 STUDY = "test_problem_1"
 N = 4

@@ -11,11 +11,7 @@ FILES = [ROOT / "conftest.py"]
 for folder in ("qrgmm", "notebooks", "book", "benchmarks", "tests"):
     FILES += sorted((ROOT / folder).rglob("*.py"))
 NAMES = [path.relative_to(ROOT).as_posix() for path in FILES]
-TO_BE_MENDED = ["qrgmm/experiments.py", "tests/test_experiments.py", "tests/test_results.py"]
-each_file = pytest.mark.parametrize(
-    "name",
-    [pytest.param(name, marks=[pytest.mark.xfail(strict=False)] * (name in TO_BE_MENDED)) for name in NAMES],
-)
+each_file = pytest.mark.parametrize("name", NAMES)
 FILE_MODE = re.compile("[rwax][+t]*")
 
 
