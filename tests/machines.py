@@ -87,7 +87,7 @@ def compare_records(settings, n_jobs):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("settings", nargs="*", metavar="SETTING", help=f"{', '.join(SETTINGS)} (default: all)")
-    parser.add_argument("--chapters", nargs="*", default=[""], help="how their names start (default: all, and none if none is named)")
+    parser.add_argument("--chapters", nargs="*", default=[""], help="how their names start (default: all)")
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="processes at a time (default: one per core)")
     parser.add_argument("--replicate", metavar="FILE", help=argparse.SUPPRESS)
     options = parser.parse_args()
