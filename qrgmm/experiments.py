@@ -443,10 +443,12 @@ def _version(package):
 
 
 def _commit():
-    git = ["git", "-C", str(ROOT)]
+    def ask_git(*question):
+        command = ["git", "-C", str(ROOT), *question]
+        return subprocess.run(command, capture_output=True, encoding="utf-8", check=True).stdout.strip()
+
     try:
-        commit = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
-        changed = subprocess.run([*git, "status", "--porcelain", "qrgmm"], capture_output=True, text=True).stdout
+        commit, changed = ask_git("rev-parse", "HEAD"), ask_git("status", "--porcelain", "qrgmm")
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
     return commit + (" with changes" if changed else "")

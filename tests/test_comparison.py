@@ -168,7 +168,7 @@ def test_a_comparison_counts_standard_errors_of_both_sides(tmp_path, monkeypatch
     text = "source,study,test,metric,x,model,published,published_sd,n_runs\n"
     text += f"table 0,{STUDY},a,ks,,qrgmm,1.0,2.0,4\ntable 0,{STUDY},a,ks,,cwgan,9.0,,4\n"
     text += f"table 0,{STUDY},b,ks,,qrgmm,1.0,,4\n"
-    (tmp_path / "paper" / "table_0.csv").write_text(text)
+    (tmp_path / "paper" / "table_0.csv").write_text(text, encoding="utf-8")
     monkeypatch.setattr(results, "PAPER", tmp_path / "paper")
     ours, other, without_sd = compare_with_paper(STUDY, "paper", tmp_path).to_dict("records")
     assert ours["ours"] == 2 and ours["sd"] == 1 and ours["noise_floor"] == 0.5
@@ -201,7 +201,7 @@ def test_an_installed_package_finds_the_records_where_python_runs_or_says_where_
     command = [sys.executable, "-c", INSTALLED]
     environment = {"PYTHONPATH": str(site.parent), "PYTHONSAFEPATH": "1"}
     where = results.ROOT if place == "in the checkout" else tmp_path
-    done = subprocess.run(command, cwd=where, env=environment, capture_output=True, text=True)
+    done = subprocess.run(command, cwd=where, env=environment, capture_output=True, encoding="utf-8")
     if place == "in the checkout":
         assert done.returncode == 0 and int(done.stdout) == len(load_results("crossing", "tiny")), done.stderr
     else:

@@ -75,7 +75,7 @@ def find_running(mark):
     found = []
     for folder in Path("/proc").glob("[0-9]*"):
         try:
-            ended = (folder / "stat").read_text().rpartition(")")[2].split()[0] == "Z"
+            ended = (folder / "stat").read_text(encoding="utf-8").rpartition(")")[2].split()[0] == "Z"
             if f"RUN_OF_A_TEST={mark}\0".encode() in (folder / "environ").read_bytes() and not ended:
                 found.append(int(folder.name))
         except OSError:
@@ -93,11 +93,11 @@ def wait_until(condition, seconds):
 def test_a_killed_run_leaves_no_workers_goes_on_where_it_stopped_and_gives_the_same_bytes(recorded, tmp_path):
     command = [*COMMAND, "--replications", "100000", "--folder", str(tmp_path), "--jobs", "2"]
     mark = {"RUN_OF_A_TEST": str(tmp_path)}
-    with open(tmp_path / "log", "w") as log:
+    with open(tmp_path / "log", "w", encoding="utf-8") as log:
         process = subprocess.Popen(command, env=ENVIRONMENT | mark, stdout=log, stderr=log)
         try:
             wait_until(lambda: len(list(tmp_path.glob("parts/*/*.json"))) > 1 or process.poll() is not None, 120)
-            assert process.poll() is None, (tmp_path / "log").read_text()
+            assert process.poll() is None, (tmp_path / "log").read_text(encoding="utf-8")
             if HAS_PROC:
                 assert len(set(find_running(tmp_path)) - {process.pid}) >= 2
         finally:
@@ -108,7 +108,7 @@ def test_a_killed_run_leaves_no_workers_goes_on_where_it_stopped_and_gives_the_s
     finished = {path: path.stat().st_mtime_ns for path in tmp_path.glob("parts/*/*.json")}
     assert not (tmp_path / f"{STUDY}_tiny.csv").exists()
     # What a run that dies while it writes leaves behind.
-    next(iter(finished)).with_suffix(".1.tmp").write_text('{"seconds": 0.1, "rows": "test_pro')
+    next(iter(finished)).with_suffix(".1.tmp").write_text('{"seconds": 0.1, "rows": "test_pro', encoding="utf-8")
     run(STUDY, "tiny", N, tmp_path)
     assert (tmp_path / f"{STUDY}_tiny.csv").read_bytes() == recorded
     assert {path: path.stat().st_mtime_ns for path in finished} == finished
@@ -193,7 +193,7 @@ def test_a_fresh_clone_adds_to_what_is_recorded(tmp_path, made_up):
     shutil.rmtree(clone / "parts")
     provenance = json.loads(read(clone, ".json"))
     changed = {"commits": ["earlier", "earliest"], "minutes": 30.0}
-    (clone / "crossing_tiny.json").write_text(json.dumps(provenance | changed))
+    (clone / "crossing_tiny.json").write_text(json.dumps(provenance | changed), encoding="utf-8")
     made_up.clear()
     run("crossing", "tiny", 5, clone)
     assert len(made_up) == 3, "one is repeated, two are new"
@@ -225,7 +225,7 @@ def test_a_record_of_another_setting_or_seed_is_not_added_to(tmp_path, made_up, 
     run("crossing", "tiny", 2, tmp_path)
     shutil.rmtree(tmp_path / "parts")
     provenance = json.loads(read(tmp_path, ".json"))
-    (tmp_path / "crossing_tiny.json").write_text(json.dumps(provenance | {key: 7}))
+    (tmp_path / "crossing_tiny.json").write_text(json.dumps(provenance | {key: 7}), encoding="utf-8")
     made_up.clear()
     run("crossing", "tiny", 2, tmp_path)
     assert len(made_up) == 2
@@ -309,10 +309,10 @@ def test_a_stop_between_the_two_files_is_mended_by_the_next_run(tmp_path, monkey
 def test_missing_or_stale_provenance_is_written_again(tmp_path, made_up, stale):
     run("crossing", "tiny", 3, tmp_path)
     path = tmp_path / "crossing_tiny.json"
-    before = json.loads(path.read_text())
-    path.unlink() if stale is None else path.write_text(stale)
+    before = json.loads(path.read_text(encoding="utf-8"))
+    path.unlink() if stale is None else path.write_text(stale, encoding="utf-8")
     run("crossing", "tiny", 3, tmp_path)
-    assert json.loads(path.read_text()) == before
+    assert json.loads(path.read_text(encoding="utf-8")) == before
 
 
 def test_a_full_disk_leaves_no_scratch_file(tmp_path, monkeypatch):
@@ -368,7 +368,7 @@ def test_a_damaged_part_of_what_is_recorded_is_taken_from_the_record(tmp_path, m
     run("crossing", "tiny", 3, tmp_path)
     before = read(tmp_path, ".csv"), read(tmp_path, ".json")
     part = next(tmp_path.glob("parts/*/0001.json"))
-    part.write_text("")
+    part.write_text("", encoding="utf-8")
     made_up.clear()
     run("crossing", "tiny", 3, tmp_path)
     assert len(made_up) == 1 and part.stat().st_size
@@ -425,7 +425,7 @@ def test_workers_with_other_code_or_none_are_named_and_get_no_work(tmp_path):
     with (other / "qrgmm" / "loss.py").open("a") as file:
         file.write("# changed\n")
     (none / "qrgmm").mkdir(parents=True)
-    (none / "qrgmm" / "__init__.py").write_text("raise ImportError('there is no qrgmm here')\n")
+    (none / "qrgmm" / "__init__.py").write_text("raise ImportError('there is no qrgmm here')\n", encoding="utf-8")
     with LocalCluster(n_workers=0, processes=False, protocol="tcp", dashboard_address=None) as cluster:
         started = []
         try:
@@ -434,7 +434,7 @@ def test_workers_with_other_code_or_none_are_named_and_get_no_work(tmp_path):
                 command += ["--name", path.name, "--nthreads", "1", "--no-dashboard", "--no-nanny"]
                 command += ["--local-directory", str(path)]
                 environment = os.environ | {"PYTHONPATH": str(path)}
-                with open(path / "log", "w") as log:
+                with open(path / "log", "w", encoding="utf-8") as log:
                     worker = subprocess.Popen(command, env=environment, cwd=path, stdout=log, stderr=log)
                 started.append(worker)
             cluster.wait_for_workers(2, timeout=60)

@@ -52,7 +52,7 @@ def test_published_numbers_name_a_study_and_are_numbers_or_blank(path):
     assert set(published["study"]) <= set(STUDIES)
     assert published[["published", "published_sd", "n_runs"]].map(np.isreal).all(axis=None)
     assert not published.duplicated(["study", "test", "metric", "x", "model"]).any()
-    assert path.name in (PAPER / "README.md").read_text()
+    assert path.name in (PAPER / "README.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("study", PUBLISHED)
@@ -63,6 +63,6 @@ def test_every_published_number_of_a_model_of_ours_has_ours_beside_it(study):
 
 
 def test_every_recorded_file_is_described():
-    text = (RESULTS.parent / "README.md").read_text()
+    text = (RESULTS.parent / "README.md").read_text(encoding="utf-8")
     names = {path.stem.removesuffix("_paper").removesuffix("_tiny") for path in RESULTS.iterdir() if path.is_file()}
     assert [name for name in names if f"`{name}" not in text] == []

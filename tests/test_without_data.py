@@ -65,7 +65,7 @@ def clean_environment(**settings):
 def run_python(code, *arguments, **settings):
     command = [sys.executable, "-c", code, *map(str, arguments)]
     environment = clean_environment(**settings)
-    return subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout.strip()
+    return subprocess.run(command, env=environment, capture_output=True, encoding="utf-8", check=True).stdout.strip()
 
 
 def test_a_host_that_does_not_answer_is_asked_once_by_all_processes_of_a_run_and_again_by_the_next(silence, tmp_path):
