@@ -422,7 +422,7 @@ def test_workers_with_other_code_or_none_are_named_and_get_no_work(tmp_path):
 
     other, none = tmp_path / "other", tmp_path / "none"
     shutil.copytree(experiments.ROOT / "qrgmm", other / "qrgmm", ignore=shutil.ignore_patterns("__pycache__"))
-    with (other / "qrgmm" / "loss.py").open("a") as file:
+    with (other / "qrgmm" / "loss.py").open("a", encoding="utf-8") as file:
         file.write("# changed\n")
     (none / "qrgmm").mkdir(parents=True)
     (none / "qrgmm" / "__init__.py").write_text("raise ImportError('there is no qrgmm here')\n", encoding="utf-8")
