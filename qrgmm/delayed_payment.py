@@ -277,10 +277,11 @@ def score_probabilities(y, probability, cut=0.5):
     {'auc': 1.0, 'f1': 1.0, 'average_precision': 1.0, 'brier': 0.06, 'log_loss': 0.241, 'bias': 0.133}
     """
     y, probability = np.asarray(y), np.asarray(probability, dtype=float)
+    ranked = np.round(probability, 12)  # equal ones stay equal, whatever the last bit of a sum says
     scores = {
-        "auc": roc_auc_score(y, probability),
+        "auc": roc_auc_score(y, ranked),
         "f1": f1_score(y, probability >= cut),
-        "average_precision": average_precision_score(y, probability),
+        "average_precision": average_precision_score(y, ranked),
         "brier": brier_score_loss(y, probability),
         "log_loss": log_loss(y, probability),
         "bias": probability.mean() - y.mean(),
