@@ -251,7 +251,8 @@ def _spread(recorded):
     size = cells["mean"].abs()
     typical = (cells["sd"] / size).groupby([cells["model"], cells["metric"]]).transform("median").clip(lower=0.1)
     curve = size.groupby([cells[key] for key in ("model", "test", "metric")]).transform("mean")
-    spread = pd.concat([cells["sd"], typical * size, 0.1 * curve], axis=1).max(axis=1)
+    curve = (0.1 * curve).where((size > 0) & cells["sd"].notna())
+    spread = pd.concat([cells["sd"], typical * size, curve], axis=1).max(axis=1)
     positive = cells["sd"].where(cells["sd"] > 0)
     by_model, by_metric = (
         positive.groupby([cells[key] for key in keys]).transform("median") for keys in (["model", "metric"], ["metric"])

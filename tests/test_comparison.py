@@ -127,6 +127,14 @@ def test_replications_that_lie_together_by_chance_do_not_make_the_spread_small()
     assert np.isclose(compare_rows(recorded, fresh, 0)["difference"].max(), 5)
 
 
+def test_a_number_next_to_zero_on_a_curve_has_the_spread_of_the_curve():
+    recorded = make_rows()
+    small = (recorded["model"] == "cwgan_paper") & (recorded["x"] < 0.5)
+    recorded.loc[small, "value"] *= 1e-3
+    near, far = (alter(recorded.copy(), "cwgan_paper", lambda value, by=by: value + by) for by in (0.1, 5.0))
+    assert compare_rows(recorded, near, 0)["agrees"].all() and not compare_rows(recorded, far, 0)["agrees"].all()
+
+
 def test_whether_a_chaotic_model_sees_a_default_is_chance():
     recorded = make_rows()
     without = recorded[recorded["metric"] != "lgd"]
