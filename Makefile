@@ -30,8 +30,9 @@ book: $(VENV)/.ok ## execute every chapter afresh and build the book: build/html
 	$(BIN)/python notebooks/execute.py --output build/notebooks
 	$(BIN)/python book/build.py
 
-test: $(VENV)/.ok ## ruff, unit tests, doctests, and the committed outputs of every chapter against fresh ones
+test: $(VENV)/.ok ## ruff, types, unit tests, doctests, and the committed outputs of every chapter against fresh ones
 	$(BIN)/ruff check --quiet .
+	$(BIN)/mypy --no-error-summary
 	$(BIN)/python -m pytest -q -n logical --dist loadfile
 
 machines: $(VENV)/.ok ## records and chapters under three sets of processor instructions (MACHINES=old CHAPTERS="03 07" for some)
@@ -45,8 +46,8 @@ notebooks: $(VENV)/.ok ## for authors: execute the chapters and update the commi
 	$(BIN)/python notebooks/execute.py $(CHAPTERS)
 
 results: $(VENV)/.ok ## for authors: run and record all studies, resumable (DASK=tcp://... for a cluster instead of all cores)
-	$(BIN)/python -m qrgmm.experiments all --size tiny
-	$(BIN)/python -m qrgmm.experiments all --size paper $(if $(DASK),--address $(DASK),--jobs -1)
+	$(BIN)/python -m qrgmm.studies all --size tiny
+	$(BIN)/python -m qrgmm.studies all --size paper $(if $(DASK),--address $(DASK),--jobs -1)
 
 bench: $(VENV)/.ok ## the side-by-side benchmark
 	$(BIN)/python benchmarks/run.py
@@ -55,7 +56,7 @@ look: $(VENV)/.ok ## open every built page in headless Chromium, check it, and p
 	$(BIN)/python book/look.py
 
 clean: ## remove what was built (the environment stays)
-	rm -rf build .pytest_cache .ruff_cache .hypothesis
+	rm -rf build .pytest_cache .ruff_cache .mypy_cache .hypothesis
 
 $(VENV)/.ok: requirements.txt constraints.txt
 	@$(PYTHON) -c '$(IN_RANGE)' || \

@@ -17,9 +17,9 @@ SETTING = (
 
 def run(time_in_turn):
     # Imported here, so that torch is not in the peak of memory of the portfolio.
+    from qrgmm.models.training import one_thread
     from qrgmm.simulators import FMLocationScale
-    from qrgmm.synthetic_studies import GENERATORS, OWN, PEERS
-    from qrgmm.training import one_thread
+    from qrgmm.studies.synthetic import GENERATORS, OWN, PEERS
 
     drawn = ("qrgmm_deepfm", "qrgmm", *GENERATORS)
     simulator, rng = FMLocationScale(), np.random.default_rng(0)

@@ -22,7 +22,7 @@ from statsmodels.regression.quantile_regression import QuantReg
 
 from qrgmm.loss import pinball_loss
 from qrgmm.quantile_regression import fit_quantile_grid
-from qrgmm.simplex import fit_by_simplex
+from qrgmm.quantile_regression.simplex import fit_by_simplex
 
 N_CORES = os.cpu_count()
 # Rows, columns and m; the levels are 1/m, ..., (m - 1)/m.
@@ -49,7 +49,7 @@ PLAN = {
         ("R pfnb", ALL, 3), ("R pfnb, BLAS on all cores", ALL, 3), ("pinball-qr pfn", 4, 3), ("pyqreg2", 4, 3),
         ("pyfixest", 3, 1), ("statsmodels", 5, 1),
     ],
-}  # fmt: skip
+}
 SETTING = (
     "Linear location-scale data. Seconds for the whole grid: medians over rounds that take turns; a peer that is timed "
     "on fewer levels has them spread over the grid, and its time scaled. Ratio: to the package in the same rounds. "

@@ -1,56 +1,53 @@
-"""Write the reference of the package from its docstrings: the reading order in README.md -> Markdown for autodoc."""
+"""Write the reference of the package from its docstrings: the table of rooms in README.md -> Markdown for autodoc."""
 
 import ast
 import re
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-# The first module of each part, in reading order.
-PARTS = {
-    "source": "Quantile regression",
-    "curve": "Curves and risk",
-    "encoding": "Models of sales",
-    "cross_border": "Simulators and data",
-    "delayed_payment": "Payments, warnings, portfolios",
-    "memo": "The lender's desk",
-    "studies": "Studies and figures",
-}
 INTRODUCTION = """# Reference
 
 Every public name of the package `qrgmm`, from its docstrings: what goes in with shapes and units, what comes out, which
-errors are raised, the equation and its source, and an example that is run by the tests. Modules stand in their reading
-order: each imports only modules before it.
+errors are raised, the equation and its source, and an example that is run by the tests. Rooms and files stand in their
+reading order: each imports only files before it.
 
 """
 
 
-def read_order():
-    """Return the names of the modules in the order in which README.md lists them."""
+def read_rooms():
+    """Return {room: [files]} as README.md lists them; the first room, the law, has the name ""."""
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    listing = re.search(r"meant to be read, in this order:\n(.+?);", readme, re.DOTALL)[1]
-    return re.findall(r"`(\w+)`", listing)
+    rows = re.findall(r"^\| `qrgmm/(\w*)/?` \| [^|]+ \| (`[^|]+`) \|$", readme, re.MULTILINE)
+    return {room: re.findall(r"`(\w+)`", files) for room, files in rows}
 
 
-def group_modules():
-    """Return the modules of each part, by its title."""
-    groups = {}
-    for module in read_order():
-        if module in PARTS:
-            part = groups.setdefault(PARTS[module], [])
-        part.append(module)
-    return groups
+def list_modules():
+    """Return the dotted names of all modules below `qrgmm`, in reading order."""
+    return [name_module(room, file) for room, files in read_rooms().items() for file in files]
+
+
+def name_module(room, file):
+    return f"{room}.{file}".lstrip(".")
 
 
 def write_pages(folder):
-    """Write `api.md`, the list of modules with their ideas, and one page below `api/` per part."""
+    """Write `api.md`, the list of modules with their ideas, and one page below `api/` per room."""
     lines = ["| module | idea |", "|---|---|"]
     (folder / "api").mkdir()
-    for title, modules in group_modules().items():
-        page = f"api/{slug(title)}.md"
-        text = f"# {title}\n\n" + "\n".join(describe_module(module) for module in modules)
-        (folder / page).write_text(text, encoding="utf-8")
+    for room, files in read_rooms().items():
+        modules = [name_module(room, file) for file in files]
+        text = f"# {name_room(room)}\n\n{read_idea(room)}\n\n" + "\n".join(map(describe_module, modules))
+        (folder / page_of(room)).write_text(text, encoding="utf-8")
         lines += [f"| {{ref}}`{module} <api-{slug(module)}>` | {read_idea(module)} |" for module in modules]
     (folder / "api.md").write_text(INTRODUCTION + "\n".join(lines) + "\n", encoding="utf-8")
+
+
+def name_room(room):
+    return f"qrgmm.{room}" if room else "qrgmm"
+
+
+def page_of(room):
+    return f"api/{slug(room or 'law')}.md"
 
 
 def describe_module(module):
@@ -59,10 +56,11 @@ def describe_module(module):
 
 
 def read_idea(module):
-    """Return the first line of a module's docstring."""
-    text = ast.get_docstring(ast.parse((ROOT / "qrgmm" / f"{module}.py").read_text(encoding="utf-8")))
-    return text.splitlines()[0]
+    """Return the first line of the docstring of a module or a room."""
+    path = ROOT / "qrgmm" / module.replace(".", "/")
+    path = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+    return ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))).splitlines()[0]
 
 
 def slug(name):
-    return re.sub(r"\W+", "-", name.replace("'", "").replace("_", "-").lower())
+    return re.sub(r"\W+", "-", name.replace("_", "-").lower())

@@ -61,8 +61,23 @@ def build_html(source, target):
     """Build a whole new book below `target` and return the folder of its pages; warnings and errors go to stderr."""
     shutil.rmtree(target, ignore_errors=True)
     frame = source / "book"
-    run("jupyter-book", "build", source, "--config", frame / "_config.yml", "--toc", frame / "_toc.yml",
-        "--path-output", target, "--all", "-W", "-n", "--keep-going", "--quiet", stdout=subprocess.DEVNULL)
+    run(
+        "jupyter-book",
+        "build",
+        source,
+        "--config",
+        frame / "_config.yml",
+        "--toc",
+        frame / "_toc.yml",
+        "--path-output",
+        target,
+        "--all",
+        "-W",
+        "-n",
+        "--keep-going",
+        "--quiet",
+        stdout=subprocess.DEVNULL,
+    )
     pages = target / "_build" / "html"
     first = (pages / "book" / "index.html").read_text(encoding="utf-8")
     title = first.partition("<title>")[2].partition("</title>")[0].strip()

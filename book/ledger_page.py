@@ -8,7 +8,7 @@ import yaml
 from ledger_rules import decide, worst
 from markdown_table import format_table
 
-from qrgmm.results import PAPER
+from qrgmm.studies.results import PAPER
 
 LEDGER = PAPER / "ledger.yml"
 MEANINGS = {
@@ -98,7 +98,7 @@ def count_verdicts(papers):
 def make_table(rows):
     lines = [["in the paper", "verdict", "grounds"], ["---"] * 3]
     lines += [[f"{row['place']}: {row['what']}", f"*{verdict}*", describe(row, verdict, numbers)]
-              for row, verdict, numbers in rows]  # fmt: skip
+              for row, verdict, numbers in rows]
     return format_table(lines)
 
 

@@ -13,9 +13,10 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from qrgmm import warning_scores as scores
 from qrgmm.plots import LABELS
-from qrgmm.results import RESULTS, compare_with_paper, load_results
+from qrgmm.studies import compare_with_paper, load_results
+from qrgmm.studies.results import RESULTS
+from qrgmm.systems import warning_scores as scores
 
 LEVEL = 0.01
 FEW = 5  # replications, fewer than which cannot tell that two numbers are the same

@@ -29,8 +29,16 @@ SCREENSHOTS = ROOT / "build" / "screenshots"
 WIDTHS, SCHEMES, HEIGHT = (1400, 420), ("light", "dark"), 900
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 FLAGS = [
-    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync",
-    "--disable-background-networking", "--disable-component-update", "--hide-scrollbars", "--remote-debugging-port=0",
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-sync",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--hide-scrollbars",
+    "--remote-debugging-port=0",
 ]
 MEASURE = """(async () => {
   await document.fonts.ready;

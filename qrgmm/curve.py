@@ -1,27 +1,32 @@
 r"""Quantile curves: many laws of sales at once, and everything that can be computed from them exactly.
 
 A row of a `QuantileCurve` is one law: atoms on its knots :math:`q_1 \le \dots \le q_K` and mass spread evenly between
-neighbouring knots. Two arrays shared by all rows say how much: the probability `below` each knot and `up_to` it.
+neighbouring knots. Two arrays say how much: the probability `below` each knot and `up_to` it. All rows share them
+until a bound cuts every row at a level of its own (`QuantileCurve.clip`).
 Algorithm 1 of QRGMM makes such a law out of fitted quantiles, and the empirical law of draws is one, too. Distribution
 function, quantiles, mean, CRPS and lower partial moments are finite sums over the knots; nothing here is simulated
 unless `sample` is called. Chapters 1 and 4 derive the formulas.
 """
 
 import math
-from numbers import Real
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike
 
-from qrgmm.quantile_regression import check_levels
+from qrgmm.checks import Rng, check_count, check_levels, check_options, check_per_row, check_points, check_table
+from qrgmm.tails import with_exponential_tails
 
-# Exponential tails are drawn through knots at levels that shrink by this factor, and so often.
-TAIL_STEP, N_TAIL = 0.5**0.5, 40
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 # Draws are made in blocks that stay in the processor's cache; the stream of random numbers does not depend on it.
 BLOCK = 32_768
 
 
-def quantile_levels(n, m=None):
+def quantile_levels(n: int, m: int | None = None) -> np.ndarray:
     r"""Return the grid :math:`\tau_j = j/m`, :math:`j = 1, \dots, m - 1`.
 
     Parameters
@@ -57,7 +62,7 @@ def quantile_levels(n, m=None):
     return np.arange(1, m) / m
 
 
-def choose_levels(levels, n_rows):
+def choose_levels(levels: int | ArrayLike | None, n_rows: int) -> np.ndarray:
     r"""Return the grid that the option `levels` of a model asks for.
 
     Parameters
@@ -86,45 +91,11 @@ def choose_levels(levels, n_rows):
     (array([0.25, 0.5 , 0.75]), array([0.5]), array([0.1, 0.2]))
     """
     if levels is None or np.ndim(levels) == 0:
-        return quantile_levels(n_rows, levels)
-    levels = np.asarray(levels, dtype=float)
-    check_levels(levels)
-    return levels
+        return quantile_levels(n_rows, levels)  # type: ignore[arg-type]
+    return check_levels(levels)
 
 
-def check_count(name, count, least=1):
-    """Return a number of things as an int, checked.
-
-    Parameters
-    ----------
-    name : str
-        Of the argument, for the message.
-    count : int
-        Or a float that is whole.
-    least : int
-        The fewest that make sense.
-
-    Returns
-    -------
-    int
-
-    Raises
-    ------
-    ValueError
-        If `count` is not a whole number of at least `least`.
-
-    Examples
-    --------
-    >>> check_count("n_draws", 1e3)
-    1000
-    """
-    whole = isinstance(count, Real) and math.isfinite(count) and count == int(count)
-    if not (whole and count >= least):
-        raise ValueError(f"{name} must be a whole number of at least {least}, got {count!r}")
-    return int(count)
-
-
-def crossing_rate(values):
+def crossing_rate(values: ArrayLike) -> float:
     """Return the share of neighbouring quantiles, over all rows, that stand in the wrong order.
 
     Parameters
@@ -146,29 +117,6 @@ def crossing_rate(values):
     return float((steps < 0).mean()) if steps.size else 0.0
 
 
-def check_options(crossing, tails):
-    """Refuse what are no options of `QuantileCurve`.
-
-    Parameters
-    ----------
-    crossing, tails : str
-        As in `QuantileCurve`.
-
-    Raises
-    ------
-    ValueError
-        If one of them is unknown.
-
-    Examples
-    --------
-    >>> check_options("sort", "clamp")
-    """
-    if crossing not in ("sort", "raise"):
-        raise ValueError(f"crossing must be 'sort' or 'raise', got {crossing!r}")
-    if tails not in ("clamp", "exponential"):
-        raise ValueError(f"tails must be 'clamp' or 'exponential', got {tails!r}")
-
-
 class QuantileCurve:
     r"""`n_rows` laws of sales, each a piecewise linear quantile function on common levels.
 
@@ -188,14 +136,18 @@ class QuantileCurve:
         What lies beyond the first and the last level: the atoms of Algorithm 1, or exponential tails that go on with
         the pace of the five outermost levels (chapter 5). Exponential tails are knots like others: 40 levels are added
         at each end, at which the last atom is 10\ :sup:`-6` of the mass beyond the grid.
+    index : sequence of n_rows labels, optional
+        Names of the rows, such as the index of the data frame that the laws were predicted for.
 
     Attributes
     ----------
-    levels : array of shape (n_levels,)
+    levels : array of shape (n_levels,), or (n_rows, n_levels) after `clip`
     values : array of shape (n_rows, n_levels)
         The knots, non-decreasing along each row.
-    below, up_to : array of shape (n_levels,)
+    below, up_to : arrays of the shape of `levels`
         :math:`P(Y < q_j)` and :math:`P(Y \le q_j)` where the knots of a row are distinct.
+    index : pandas.Index of length n_rows
+        By default 0, 1, 2, ...
 
     Raises
     ------
@@ -219,10 +171,15 @@ class QuantileCurve:
     array([23.75])
     """
 
-    def __init__(self, levels, values, crossing="sort", tails="clamp"):
-        levels = np.array(levels, dtype=float)
-        check_levels(levels)
-        values = _rows("values", values)
+    def __init__(
+        self,
+        levels: ArrayLike,
+        values: ArrayLike,
+        crossing: Literal["sort", "raise"] = "sort",
+        tails: Literal["clamp", "exponential"] = "clamp",
+        index: Sequence | pd.Index | None = None,
+    ) -> None:
+        levels, values = check_levels(levels), check_table("values", values)
         if values.shape[1] != len(levels):
             raise ValueError(f"values must have {len(levels)} columns, one per level, got {values.shape[1]}")
         check_options(crossing, tails)
@@ -234,15 +191,16 @@ class QuantileCurve:
             levels, values = with_exponential_tails(levels, values)
         below, up_to = levels.copy(), levels.copy()
         below[0], up_to[-1] = 0.0, 1.0
-        self._set_law(levels, values, below, up_to)
+        self._set_law(levels, values, below, up_to, index)
 
     @classmethod
-    def from_draws(cls, draws):
+    def from_draws(cls, draws: ArrayLike, index: Sequence | pd.Index | None = None) -> Self:
         r"""Return the empirical law of draws, exactly: an atom of mass 1/n_draws on each.
 
         Parameters
         ----------
         draws : array of shape (n_rows, n_draws) or (n_draws,)
+        index : sequence of n_rows labels, optional
 
         Returns
         -------
@@ -254,36 +212,194 @@ class QuantileCurve:
         >>> QuantileCurve.from_draws([3.0, 1.0, 2.0, 2.0]).cdf([0.5, 2.0, 9.0])
         array([[0.  , 0.75, 1.  ]])
         """
-        values = np.sort(_rows("draws", draws), axis=1)
+        values = np.sort(check_table("draws", draws), axis=1)
         n = values.shape[1]
         curve = cls.__new__(cls)
-        curve._set_law((np.arange(n) + 0.5) / n, values, np.arange(n) / n, np.arange(1, n + 1) / n)
+        curve._set_law((np.arange(n) + 0.5) / n, values, np.arange(n) / n, np.arange(1, n + 1) / n, index)
         return curve
 
-    def _set_law(self, levels, values, below, up_to):
+    def _set_law(self, levels, values, below, up_to, index):
         for array in (levels, values, below, up_to):
             array.setflags(write=False)
         self.levels, self.values = levels, values
         self.below, self.up_to = below, up_to
+        self.index = pd.RangeIndex(len(values)) if index is None else pd.Index(index)
+        if len(self.index) != len(values):
+            raise ValueError(f"index must have {len(values)} labels, one per row, got {len(self.index)}")
 
-    def __len__(self):
-        return len(self.values)
-
-    def __getitem__(self, rows):
-        """Return the curve of some rows: an index, a slice, a list or a mask."""
-        if isinstance(rows, tuple):
-            raise IndexError("too many indices: a curve is indexed by its rows only")
-        values = np.atleast_2d(self.values[rows])
-        if len(values) == 0:
-            raise ValueError(f"rows must choose at least one of {len(self)}, got none")
+    def _with(self, **changes):
+        """Return a curve of another law made of parts of this one."""
+        parts = {name: getattr(self, name) for name in ("levels", "values", "below", "up_to", "index")}
         curve = type(self).__new__(type(self))
-        curve._set_law(self.levels, values, self.below, self.up_to)
+        curve._set_law(**(parts | changes))
         return curve
 
-    def __repr__(self):
-        return f"QuantileCurve(n_rows={len(self)}, n_levels={len(self.levels)})"
+    def __len__(self) -> int:
+        return len(self.values)
 
-    def ppf(self, u):
+    def __getitem__(self, rows: int | slice | list | np.ndarray) -> Self:
+        """Return the curve of some rows: an index, a slice, a list or a mask."""
+        chosen = np.atleast_1d(np.arange(len(self))[rows])
+        if isinstance(rows, tuple) or chosen.ndim != 1:
+            raise IndexError("too many indices: a curve is indexed by its rows only")
+        if len(chosen) == 0:
+            raise ValueError(f"rows must choose at least one of {len(self)}, got none")
+        parts = {"values": self.values[chosen], "index": self.index[chosen]}
+        if self.levels.ndim == 2:
+            parts |= {name: getattr(self, name)[chosen] for name in ("levels", "below", "up_to")}
+        return self._with(**parts)
+
+    def __repr__(self) -> str:
+        return f"QuantileCurve(n_rows={len(self)}, n_levels={self.levels.shape[-1]})"
+
+    def clip(self, lower: ArrayLike | None = None, upper: ArrayLike | None = None) -> Self:
+        r"""Return the law of :math:`\min(\max(Y, a), b)`, exactly: what lies beyond a bound becomes an atom on it.
+
+        Parameters
+        ----------
+        lower, upper : float or array of shape (n_rows,), optional
+            The bounds, in units sold: nobody sells less than nothing, or more than the stock.
+
+        Returns
+        -------
+        QuantileCurve
+            With one more knot a row for each bound that cuts a law.
+
+        Raises
+        ------
+        ValueError
+            If a bound is not finite, or `lower` is above `upper`.
+
+        Notes
+        -----
+        Chapter 2.
+
+        Examples
+        --------
+        >>> law = QuantileCurve([0.25, 0.75], [-10.0, 30.0]).clip(lower=0.0)
+        >>> law.cdf([-1.0, 0.0, 15.0])
+        array([[0.    , 0.375 , 0.5625]])
+        """
+        least, most = (
+            None if bound is None else check_per_row(name, bound, len(self))
+            for name, bound in (("lower", lower), ("upper", upper))
+        )
+        if least is not None and most is not None and (least > most).any():
+            raise ValueError(f"lower must not be above upper, got {lower!r} and {upper!r}")
+        curve = self
+        for bound, limit in zip((least, most), (np.maximum, np.minimum)):
+            if bound is not None:
+                curve = curve._with_knot_at(bound[:, None])
+                curve = curve._with(values=limit(curve.values, bound[:, None]))
+        return curve
+
+    def _with_knot_at(self, y):
+        """The same laws with a knot at y, (n_rows, 1), wherever it lies between two knots."""
+        count = self._knots_below(y, "left")
+        left, right = (np.clip(count + step, 0, self.values.shape[1] - 1) for step in (-1, 0))
+        low, high = (np.take_along_axis(self.values, knot, axis=1) for knot in (left, right))
+        inside = (low < y) & (y < high)
+        if not inside.any():
+            return self
+        below, up_to, levels = (
+            np.broadcast_to(part, self.values.shape) for part in (self.below, self.up_to, self.levels)
+        )
+        start, end = np.take_along_axis(up_to, left, axis=1), np.take_along_axis(below, right, axis=1)
+        level = start + (end - start) * np.divide(y - low, high - low, out=np.zeros_like(y), where=inside)
+        # Rows that need no knot repeat their last one, without any mass.
+        column = np.arange(self.values.shape[1] + 1)
+        place = np.where(inside, right, self.values.shape[1])
+        source = column - (column > place)
+
+        def insert(array, new):
+            array = np.take_along_axis(array, source.clip(max=array.shape[1] - 1), axis=1)
+            np.put_along_axis(array, place, new, axis=1)
+            return array
+
+        top = np.where(inside, level, 1.0)
+        return self._with(
+            values=insert(self.values, np.where(inside, y, self.values[:, -1:])),
+            levels=insert(levels, np.where(inside, level, levels[:, -1:])),
+            below=insert(below, top),
+            up_to=insert(up_to, top),
+        )
+
+    def map(self, increasing: Callable[..., np.ndarray]) -> Self:
+        """Return the law of an increasing function of sales: every knot is moved, and mass stays between its knots.
+
+        Parameters
+        ----------
+        increasing : callable
+            ``increasing(values)`` for an array (n_rows, n_levels); for example sales times a price. Where it is not
+            linear between two knots, the mass between them is spread evenly all the same.
+
+        Returns
+        -------
+        QuantileCurve
+
+        Raises
+        ------
+        ValueError
+            If the result has another shape, is not finite, or decreases along a row.
+
+        Examples
+        --------
+        >>> QuantileCurve.from_draws([10.0, 20.0, 30.0]).map(lambda sales: 2 * sales).cdf([20.0, 40.0])
+        array([[0.33333333, 0.66666667]])
+        """
+        values = np.array(increasing(self.values), dtype=float)
+        if values.shape != self.values.shape or not np.isfinite(values).all() or (np.diff(values) < 0).any():
+            raise ValueError(f"increasing must return finite values of shape {self.values.shape} that rise along a row")
+        return self._with(values=values)
+
+    def to_frame(self, levels: ArrayLike | None = None) -> pd.DataFrame:
+        """Return quantiles as a table with the rows' names.
+
+        Parameters
+        ----------
+        levels : array of shape (n_points,), optional
+            By default those of the curve.
+
+        Returns
+        -------
+        pandas.DataFrame of shape (n_rows, n_points), in units sold
+            The index is that of the curve, the columns are the levels.
+
+        Raises
+        ------
+        ValueError
+            If levels lie outside [0, 1], or none are given and every row has levels of its own.
+
+        Examples
+        --------
+        >>> QuantileCurve([0.25, 0.75], [[10.0, 30.0]], index=["shop"]).to_frame()
+              0.25  0.75
+        shop  10.0  30.0
+        """
+        if levels is None and self.levels.ndim == 2:
+            raise ValueError("levels must be given for a curve that was clipped: every row has levels of its own")
+        values = self.values if levels is None else self.ppf(np.atleast_1d(levels))
+        return pd.DataFrame(values, self.index, self.levels if levels is None else np.atleast_1d(levels))
+
+    def plot(self, row: int = 0, ax: "Axes | None" = None, **line: Any) -> "Axes":
+        """Draw the quantile function of one row, see `qrgmm.plots.plot_quantile_curve`.
+
+        Parameters
+        ----------
+        row : int
+        ax : matplotlib.axes.Axes, optional
+        **line
+            Options of the line.
+
+        Returns
+        -------
+        matplotlib.axes.Axes
+        """
+        from qrgmm.plots import plot_quantile_curve  # not before somebody wants to look
+
+        return plot_quantile_curve(self, row, ax, **line)
+
+    def ppf(self, u: ArrayLike) -> np.ndarray:
         r"""Return the quantiles :math:`Q(u) = \inf\{y : F(y) \ge u\}`.
 
         Parameters
@@ -297,7 +413,7 @@ class QuantileCurve:
         """
         return self._quantile(u, "left")
 
-    def upper_quantile(self, u):
+    def upper_quantile(self, u: ArrayLike) -> np.ndarray:
         r"""Return :math:`\sup\{y : P(Y < y) \le u\}`, which differs from `ppf` only where the law has a gap.
 
         Parameters
@@ -318,20 +434,24 @@ class QuantileCurve:
         return self._quantile(u, "right")
 
     def _quantile(self, u, side):
-        u = self._points("u", u)
-        if (u < 0).any() or (u > 1).any():
-            raise ValueError(f"u must lie in [0, 1], got {u.min():g} to {u.max():g}")
-        knot = np.searchsorted(self.up_to, u, side=side).clip(max=len(self.levels) - 1)
+        u = check_points("u", u, len(self), 0, 1)
+        top = self.levels.shape[-1] - 1
+        if self.up_to.ndim == 1:
+            knot = np.searchsorted(self.up_to, u, side=side).clip(max=top)
+        else:
+            points = np.broadcast_to(u, self._shape(u))
+            knot = np.stack([row.searchsorted(p, side) for row, p in zip(self.up_to, points)]).clip(max=top)
         left = np.maximum(knot - 1, 0)
         # Measured back from the upper knot, so that Q(tau_j) is q_j to the last bit.
-        short = (self.below[knot] - u).clip(0)
-        spread = self.below[knot] - self.up_to[left]
+        end = _take(self.below, knot)
+        short = (end - u).clip(0)
+        spread = end - _take(self.up_to, left)
         share = np.divide(short, spread, out=np.zeros_like(short), where=(short > 0) & (knot > 0))
         knot, left = np.broadcast_to(knot, self._shape(u)), np.broadcast_to(left, self._shape(u))
         upper = np.take_along_axis(self.values, knot, axis=1)
         return upper - share * (upper - np.take_along_axis(self.values, left, axis=1))
 
-    def cdf(self, y):
+    def cdf(self, y: ArrayLike) -> np.ndarray:
         r"""Return the distribution function :math:`F(y) = P(Y \le y)`.
 
         Parameters
@@ -343,9 +463,9 @@ class QuantileCurve:
         -------
         array of shape (n_rows, n_points)
         """
-        return self._moments(self._points("y", y), 0, "right")[0]
+        return self._moments(check_points("y", y, len(self)), 0, "right")[0]
 
-    def lower_partial_moment(self, y, order=1):
+    def lower_partial_moment(self, y: ArrayLike, order: float = 1) -> np.ndarray:
         r"""Return :math:`E[((y - Y)^+)^k]`; for order 0, :math:`P(Y < y)`.
 
         All risk measures of chapter 1 are made of these. Between two knots the moment of order :math:`k` is a
@@ -372,14 +492,15 @@ class QuantileCurve:
         >>> uniform.lower_partial_moment([0.5], order=1).round(3)
         array([[0.125]])
         """
-        y = self._points("y", y)
-        if not (np.isscalar(order) and np.isfinite(order) and order >= 0):
+        y = check_points("y", y, len(self))
+        is_number = np.isscalar(order)
+        if not (is_number and np.isfinite(order) and order >= 0):
             raise ValueError(f"order must be a finite number of at least 0, got {order!r}")
         if order == int(order):
             return self._moments(y, int(order))[-1]
         return self._fractional_moment(y, order)
 
-    def pdf(self, y):
+    def pdf(self, y: ArrayLike) -> np.ndarray:
         """Return the density just above `y`, atoms left out.
 
         Parameters
@@ -396,14 +517,14 @@ class QuantileCurve:
         >>> QuantileCurve([0.25, 0.75], [10.0, 20.0]).pdf([5.0, 10.0, 20.0])
         array([[0.  , 0.05, 0.  ]])
         """
-        y = self._points("y", y)
+        y = check_points("y", y, len(self))
         knot = self._knots_below(y, "right") - 1
         width = np.append(np.diff(self.values), np.ones((len(self), 1)), axis=1)
         width = np.take_along_axis(width, knot.clip(min=0), axis=1)
-        spread = np.append(self.masses()[1], 0.0)[knot]
+        spread = _take(_pad(self.masses()[1], right=0.0), knot.clip(-1) % self.levels.shape[-1])
         return np.divide(spread, width, out=np.zeros(knot.shape), where=(knot >= 0) & (width > 0))
 
-    def distorted_shortfall(self, y, distortion):
+    def distorted_shortfall(self, y: ArrayLike, distortion: Callable[..., np.ndarray]) -> np.ndarray:
         r"""Return :math:`\int_{-\infty}^y g(F(z))\, dz`; for :math:`g(u) = u` this is :math:`E[(y - Y)^+]`.
 
         Between two knots :math:`F` is linear, so only the mean of :math:`g` between two probabilities is needed. It is
@@ -422,26 +543,51 @@ class QuantileCurve:
         -------
         array of shape (n_rows, n_points), in units sold
         """
-        y = self._points("y", y)
+        y = check_points("y", y, len(self))
         nodes, weights = np.polynomial.legendre.leggauss(16)
         share, weight = (nodes + 1) / 2, weights / 2
 
         def mean_distortion(low, high):
             return distortion(low[..., None] + (high - low)[..., None] * share) @ weight
 
-        steps = np.diff(self.values) * mean_distortion(self.up_to[:-1], self.below[1:])
+        steps = np.diff(self.values) * mean_distortion(self.up_to[..., :-1], self.below[..., 1:])
         at_knot = np.concatenate([np.zeros((len(self), 1)), np.cumsum(steps, axis=1)], axis=1)
         knot = self._knots_below(y, "left") - 1
         before, knot = knot < 0, knot.clip(min=0)
         rest = y - np.take_along_axis(self.values, knot, axis=1)
-        height = mean_distortion(self.up_to[knot], np.maximum(self._moments(y, 0)[0], self.up_to[knot]))
+        start = _take(self.up_to, knot)
+        height = mean_distortion(start, np.maximum(self._moments(y, 0)[0], start))
         return np.where(before, 0.0, np.take_along_axis(at_knot, knot, axis=1) + rest * height)
 
-    def masses(self):
-        """Return the mass of the atom on each knot, (n_levels,), and the mass between knots, (n_levels - 1,)."""
-        return self.up_to - self.below, self.below[1:] - self.up_to[:-1]
+    def masses(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return the mass of the atom on each knot, (n_levels,), and the mass between knots, (n_levels - 1,).
 
-    def lower_partial_moments(self, y, order):
+        After `clip` these are (n_rows, n_levels) and (n_rows, n_levels - 1).
+        """
+        return self.up_to - self.below, self.below[..., 1:] - self.up_to[..., :-1]
+
+    def integrate(self, at_knots: np.ndarray, between: np.ndarray) -> np.ndarray:
+        """Return the mean of a function of sales, from its values at knots and its means between them.
+
+        Parameters
+        ----------
+        at_knots : array of shape (n_rows, n_levels)
+        between : array of shape (n_rows, n_levels - 1)
+
+        Returns
+        -------
+        array of shape (n_rows,)
+
+        Examples
+        --------
+        >>> law = QuantileCurve([0.25, 0.75], [1.0, 2.0])
+        >>> law.integrate(law.values**2, np.array([[7 / 3]]))  # the mean of y^2 on [1, 2] is 7/3
+        array([2.41666667])
+        """
+        atoms, spread = self.masses()
+        return _weigh(at_knots, atoms) + _weigh(between, spread)
+
+    def lower_partial_moments(self, y: ArrayLike, order: int) -> list[np.ndarray]:
         """Return the lower partial moments of the whole orders 0, 1, ..., `order` in one pass over the knots.
 
         Parameters
@@ -456,22 +602,19 @@ class QuantileCurve:
         list of array of shape (n_rows, n_points)
             That of order k in units sold to the power of k.
         """
-        return self._moments(self._points("y", y), order)
+        return self._moments(check_points("y", y, len(self)), order)
 
-    def mean(self):
+    def mean(self) -> np.ndarray:
         """Return the mean of each row, (n_rows,), in units sold."""
-        atoms, spread = self.masses()
-        middle = (self.values[:, 1:] + self.values[:, :-1]) / 2
-        return self.values @ atoms + middle @ spread
+        return self.integrate(self.values, (self.values[:, 1:] + self.values[:, :-1]) / 2)
 
-    def std(self):
+    def std(self) -> np.ndarray:
         """Return the standard deviation of each row, (n_rows,), in units sold."""
-        atoms, spread = self.masses()
         centred = self.values - self.mean()[:, None]
         a, b = centred[:, :-1], centred[:, 1:]
-        return np.sqrt(centred**2 @ atoms + (a * a + a * b + b * b) / 3 @ spread)
+        return np.sqrt(self.integrate(centred**2, (a * a + a * b + b * b) / 3))
 
-    def crps(self, y):
+    def crps(self, y: ArrayLike) -> np.ndarray:
         r"""Return the continuous ranked probability score of one observation per row.
 
         .. math:: \mathrm{CRPS}(F, y) = \int (F(z) - 1\{y \le z\})^2 dz = E|Y - y| - \int F(z)(1 - F(z))\, dz
@@ -499,11 +642,11 @@ class QuantileCurve:
             raise ValueError(f"y must have shape ({len(self)},), one observation per row, got {y.shape}")
         below = self.lower_partial_moment(y[:, None])[:, 0]
         distance = 2 * below + self.mean() - y
-        a, b = self.up_to[:-1], self.below[1:]
+        a, b = self.up_to[..., :-1], self.below[..., 1:]
         disagreement = (a + b) / 2 - (a * a + a * b + b * b) / 3
-        return distance - np.diff(self.values) @ disagreement
+        return distance - _weigh(np.diff(self.values), disagreement)
 
-    def sample(self, n_draws, rng=None):
+    def sample(self, n_draws: int, rng: Rng = None) -> np.ndarray:
         """Return independent draws from every row (the online stage of Algorithm 1).
 
         Parameters
@@ -533,11 +676,16 @@ class QuantileCurve:
 
     def _blockwise_quantile(self):
         """Return a function that turns uniforms into draws; on an even grid without any search."""
-        m = len(self.levels) + 1
+        m = self.levels.shape[-1] + 1
         if not np.array_equal(self.levels, np.arange(1, m) / m):
             return lambda rows, u, out: np.copyto(out, self[rows].ppf(u))
-        step = np.diff(self.values, prepend=self.values[:, :1], append=self.values[:, -1:])
-        start = np.concatenate([self.values[:, :1], self.values], axis=1) - np.arange(m) * step
+        step = np.diff(
+            self.values, prepend=self.values[:, :1], append=self.values[:, -1:]
+        )
+        start = (
+            np.concatenate([self.values[:, :1], self.values], axis=1)
+            - np.arange(m) * step
+        )
 
         def quantile(rows, u, out):
             # In the j-th of m equal cells Q(u) = start_j + (m u) step_j.
@@ -554,21 +702,22 @@ class QuantileCurve:
     def _moments(self, y, order, side="left"):
         """Lower partial moments 0, 1, ..., order at `y`; `side` says whether an atom at y counts in that of order 0."""
         count = self._knots_below(y, side)
-        cell = count + (len(self.levels) + 1) * np.arange(len(self))[:, None]
+        cell = count + (self.levels.shape[-1] + 1) * np.arange(len(self))[:, None]
+        of_knot = count if self.levels.ndim == 1 else cell  # in a table with a column for "no knot below"
         # Column j of each table belongs to points with j knots below them; where there is none, all moments are 0.
         knots = np.concatenate([self.values[:, :1], self.values], axis=1)
         width = np.ones_like(knots)
         np.subtract(self.values[:, 1:], self.values[:, :-1], out=width[:, 1:-1])
         width[width == 0] = 1.0
-        spread = np.concatenate([[0.0], self.masses()[1], [0.0]])
+        spread = _pad(self.masses()[1], 0.0, 0.0)
         distance = y - knots.take(cell)
-        partial = spread.take(count) * (distance / width.take(cell))
-        at_knot = [np.append(0.0, self.up_to).take(count)]
+        partial = spread.take(of_knot) * (distance / width.take(cell))
+        at_knot = [_pad(self.up_to, 0.0).take(of_knot)]
         for moment in self._moments_at_knots(order)[1:]:
             at_knot.append(np.concatenate([np.zeros((len(self), 1)), moment], axis=1).take(cell))
         # Rounding must not lift P(Y < y) over that of the next knot.
-        ceiling = np.concatenate([[0.0], self.below[1:], [1.0]])
-        moments = [np.minimum(at_knot[0] + partial, ceiling.take(count))]
+        ceiling = _pad(self.below[..., 1:], 0.0, 1.0)
+        moments = [np.minimum(at_knot[0] + partial, ceiling.take(of_knot))]
         for k in range(1, order + 1):
             partial = partial * distance
             powers = (math.comb(k, i) * distance**i * at_knot[k - i] for i in range(1, k + 1))
@@ -578,17 +727,20 @@ class QuantileCurve:
     def _moments_at_knots(self, order):
         """Moments 0, 1, ..., order at the knots, each (n_rows, n_levels)."""
         width = np.diff(self.values)
-        spread = self.below[1:] - self.up_to[:-1]
+        spread = self.masses()[1]
         moments = [np.broadcast_to(self.up_to, self.values.shape)]
         for k in range(1, order + 1):
             steps = spread * width**k / (k + 1)
             for i in range(1, k + 1):
                 steps += math.comb(k, i) * width**i * moments[k - i][:, :-1]
-            moments.append(np.concatenate([np.zeros((len(self), 1)), np.cumsum(steps, axis=1)], axis=1))
+            moments.append(
+                np.concatenate(
+                    [np.zeros((len(self), 1)), np.cumsum(steps, axis=1)], axis=1
+                )
+            )
         return moments
 
     def _fractional_moment(self, y, order):
-        atoms, spread = self.masses()
         result = np.empty(self._shape(y))
         y = np.broadcast_to(y, result.shape)
         for i in range(result.shape[1]):
@@ -602,7 +754,7 @@ class QuantileCurve:
             with np.errstate(divide="ignore"):
                 power = -np.expm1((order + 1) * np.log1p(-drop))
             mean = far**order * np.divide(power, (order + 1) * drop, out=np.ones_like(far), where=drop > 0)
-            result[:, i] = depth**order @ atoms + (inside * mean) @ spread
+            result[:, i] = self.integrate(depth**order, inside * mean)
         return result
 
     def _knots_below(self, y, side):
@@ -613,69 +765,18 @@ class QuantileCurve:
     def _shape(self, points):
         return len(self), points.shape[-1]
 
-    def _points(self, name, points):
-        points = np.atleast_1d(np.asarray(points, dtype=float))
-        if points.ndim > 2 or points.size == 0 or (points.ndim == 2 and len(points) not in (1, len(self))):
-            expected = f"a number, (n_points,) or ({len(self)}, n_points)"
-            raise ValueError(f"{name} must be {expected}, got shape {points.shape}")
-        if not np.isfinite(points).all():
-            raise ValueError(f"{name} must be finite, got NaN or infinity")
-        return points
+
+def _take(table, knots):
+    """Entries of a table that all rows share, (n_levels,), or of one row by row, at (n_rows, n_points) knots."""
+    return table[knots] if table.ndim == 1 else np.take_along_axis(table, knots, axis=1)
 
 
-def with_exponential_tails(levels, values):
-    r"""Return levels and values with more of both towards 0 and 1, as of a law with exponential tails.
-
-    .. math:: Q(u) = Q(\tau_1) + s \log(u / \tau_1), \quad u < \tau_1,
-
-    with the slope :math:`s` of the five outermost levels; the upper tail in the same way.
-
-    Parameters
-    ----------
-    levels : array of shape (n_levels,)
-        At least two.
-    values : array of shape (n_rows, n_levels)
-        Sorted along each row, in units sold.
-
-    Returns
-    -------
-    levels : array of shape (n_levels + 80,)
-        40 more at each end, the outermost at :math:`10^{-6}` of the mass beyond the grid.
-    values : array of shape (n_rows, n_levels + 80)
-
-    Raises
-    ------
-    ValueError
-        If there is only one level.
-
-    Notes
-    -----
-    Not in the papers; `QuantileCurve` does this for ``tails="exponential"``. Chapter 5.
-
-    Examples
-    --------
-    >>> levels, values = with_exponential_tails(np.array([0.25, 0.5]), np.log([[0.25, 0.5]]))
-    >>> len(levels), bool(np.allclose(values[0, :42], np.log(levels[:42])))
-    (82, True)
-    """
-    outer = min(4, len(levels) - 1)
-    if outer == 0:
-        raise ValueError("exponential tails need at least two levels, got one")
-    shrink = TAIL_STEP ** np.arange(1, N_TAIL + 1)
-    left, right = levels[0], 1 - levels[-1]
-    slope_left = (values[:, outer] - values[:, 0]) / np.log(levels[outer] / left)
-    slope_right = (values[:, -1] - values[:, -1 - outer]) / np.log((1 - levels[-1 - outer]) / right)
-    lower = values[:, :1] + slope_left[:, None] * np.log(shrink[::-1])
-    upper = values[:, -1:] - slope_right[:, None] * np.log(shrink)
-    levels = np.concatenate([left * shrink[::-1], levels, 1 - right * shrink])
-    return levels, np.concatenate([lower, values, upper], axis=1)
+def _pad(table, left=None, right=None):
+    """A table with one more column at either end."""
+    widths = [(0, 0)] * (table.ndim - 1) + [(int(left is not None), int(right is not None))]
+    return np.pad(table, widths, constant_values=[(0.0 if left is None else left, 0.0 if right is None else right)])
 
 
-def _rows(name, values):
-    values = np.asarray(values, dtype=float)
-    values = values[None] if values.ndim == 1 else values
-    if values.ndim != 2 or 0 in values.shape:
-        raise ValueError(f"{name} must be non-empty with shape (n_rows, n_columns), got {values.shape}")
-    if not np.isfinite(values).all():
-        raise ValueError(f"{name} must be finite, got NaN or infinity")
-    return values
+def _weigh(values, masses):
+    """Sums over knots, (n_rows,), with masses that all rows share or that each row has for itself."""
+    return values @ masses if masses.ndim == 1 else np.einsum("ij,ij->i", values, masses)

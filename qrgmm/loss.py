@@ -4,8 +4,12 @@ Quantile regression is least squares with another loss: the number that minimise
 :math:`\tau` is the :math:`\tau`-quantile. Chapter 3 derives it; the DeepFM networks minimise the same expression.
 """
 
+from typing import Any
 
-def pinball_loss(y, quantile, tau):
+Array = Any  # of NumPy or a tensor of torch: the arithmetic below is the same
+
+
+def pinball_loss(y: Array, quantile: Array, tau: float | Array) -> Array:
     r"""Return the pinball (check) loss of each prediction.
 
     .. math:: \rho_\tau(e) = e\,(\tau - 1\{e < 0\}) = \tau e + (-e)^+, \qquad e = y - q

@@ -4,17 +4,23 @@ Every measure of distance between samples is positive even when the model is per
 two samples of the same law reach, is what a model should be compared with (chapter 5).
 """
 
+from collections.abc import Callable
+
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy import stats
 from scipy.optimize import linear_sum_assignment
 from scipy.spatial.distance import cdist
 
-from qrgmm.curve import check_count
+from qrgmm.checks import Rng, check_count
+from qrgmm.curve import QuantileCurve
 
 TIE = 1e-9  # by which share of itself a number may differ from an equal one after rounding
 
 
-def ks_statistic(sample, reference):
+def ks_statistic(
+    sample: ArrayLike, reference: ArrayLike | Callable[..., np.ndarray]
+) -> float:
     r"""Return the Kolmogorov-Smirnov statistic :math:`\sup_y |F_n(y) - F(y)|`.
 
     Parameters
@@ -41,17 +47,21 @@ def ks_statistic(sample, reference):
     sample = np.sort(_sample("sample", sample))
     if callable(reference):
         y = np.unique(sample)
-        at_most, below = np.ravel(reference(y)), np.ravel(reference(np.nextafter(y, -np.inf)))
+        at_most, below = (
+            np.ravel(reference(y)),
+            np.ravel(reference(np.nextafter(y, -np.inf))),
+        )
     else:
         reference = np.sort(_sample("reference", reference))
         y = np.unique(np.concatenate([sample, reference]))
         at_most, below = _shares(reference, y)
     # Both sides of every jump: a law may have atoms, and the sample always has.
     sample_at_most, sample_below = _shares(sample, y)
-    return float(max(np.abs(sample_at_most - at_most).max(), np.abs(sample_below - below).max()))
+    at_jumps = np.abs(sample_at_most - at_most).max()
+    return float(max(at_jumps, np.abs(sample_below - below).max()))
 
 
-def wasserstein_distance(sample, reference):
+def wasserstein_distance(sample: ArrayLike, reference: ArrayLike) -> float:
     r"""Return the Wasserstein distance :math:`\int |F_n(y) - G_n(y)|\, dy` of two samples.
 
     Parameters
@@ -76,7 +86,7 @@ def wasserstein_distance(sample, reference):
     return float(stats.wasserstein_distance(_sample("sample", sample), _sample("reference", reference)))
 
 
-def joint_wasserstein_distance(sample, reference):
+def joint_wasserstein_distance(sample: ArrayLike, reference: ArrayLike) -> float:
     r"""Return the Wasserstein distance of two samples of several outputs, by the best matching of their rows.
 
     .. math:: \min_\pi \frac1n \sum_i \lVert s_i - r_{\pi(i)} \rVert_2
@@ -111,7 +121,7 @@ def joint_wasserstein_distance(sample, reference):
     return float(distances[linear_sum_assignment(distances)].mean())
 
 
-def lies_below(y, quantiles):
+def lies_below(y: ArrayLike, quantiles: ArrayLike) -> np.ndarray:
     """Return whether observations lie below fitted quantiles, those that lie on them up to rounding not counted.
 
     A plane passes through as many rows as it has coefficients. On which side of it such a row comes to lie is the last
@@ -140,7 +150,7 @@ def lies_below(y, quantiles):
     return quantiles - y > TIE * np.maximum(np.abs(y), np.abs(quantiles)) + 1e-3 * TIE * added_up
 
 
-def coverage(y, quantiles):
+def coverage(y: ArrayLike, quantiles: ArrayLike) -> np.ndarray:
     r"""Return the share of observations at or below each predicted quantile.
 
     A calibrated model covers a share :math:`\tau_j` at level :math:`\tau_j`. Up to rounding on it is at it.
@@ -166,13 +176,15 @@ def coverage(y, quantiles):
     """
     y, quantiles = _sample("y", y), np.asarray(quantiles, dtype=float)
     if quantiles.ndim != 2 or len(quantiles) != len(y):
-        raise ValueError(f"quantiles must have shape ({len(y)}, n_levels), got {quantiles.shape}")
+        raise ValueError(
+            f"quantiles must have shape ({len(y)}, n_levels), got {quantiles.shape}"
+        )
     if not np.isfinite(quantiles).all():
         raise ValueError("quantiles must be finite, got NaN or infinity")
     return (~lies_below(quantiles, y[:, None])).mean(axis=0)
 
 
-def crps(y, curve):
+def crps(y: ArrayLike, curve: QuantileCurve) -> tuple[float, float]:
     """Return the mean continuous ranked probability score and its standard error over rows.
 
     Parameters
@@ -195,7 +207,7 @@ def crps(y, curve):
     return mean_and_error(curve.crps(y))
 
 
-def mean_and_error(values):
+def mean_and_error(values: ArrayLike) -> tuple[float, float]:
     r"""Return the mean of independent values and its standard error :math:`s / \sqrt n`.
 
     Parameters
@@ -218,7 +230,9 @@ def mean_and_error(values):
     return float(values.mean()), float(error)
 
 
-def noise_floor(metric, draw, n_replications=100, rng=None):
+def noise_floor(
+    metric: Callable[..., float], draw: Callable[..., np.ndarray], n_replications: int = 100, rng: Rng = None
+) -> tuple[float, float]:
     """Return the mean and the standard deviation of a metric between two samples of the same law.
 
     Parameters
@@ -256,7 +270,7 @@ def _shares(sample, y):
     return sample.searchsorted(y, "right") / len(sample), sample.searchsorted(y, "left") / len(sample)
 
 
-def _sample(name, values):
+def _sample(name, values) -> np.ndarray:
     values = np.asarray(values, dtype=float)
     if values.ndim != 1 or len(values) == 0:
         raise ValueError(f"{name} must have shape (n,) and not be empty, got shape {values.shape}")

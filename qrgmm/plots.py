@@ -4,8 +4,16 @@ Every function draws into the axes it is given and returns them. Colours are tho
 peers, which readers with colour-blindness can tell apart; lines also differ in style where they lie close together.
 """
 
+from collections.abc import Mapping
+from typing import Any
+
 import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
+from numpy.typing import ArrayLike
+
+from qrgmm.curve import QuantileCurve
 
 LABELS = {
     "truth": "Truth",
@@ -53,7 +61,7 @@ CYCLE = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000
 FLOWS = {"goods": "#009E73", "cash": "#D55E00", "data": "#0072B2", "control": "#CC79A7"}
 
 
-def use_book_style():
+def use_book_style() -> None:
     """Set the look of all figures of the book: page width, no box, a quiet grid."""
     plt.rcParams.update(
         {
@@ -73,7 +81,7 @@ def use_book_style():
     )
 
 
-def plot_quantile_curve(curve, row=0, ax=None, **line):
+def plot_quantile_curve(curve: QuantileCurve, row: int = 0, ax: Axes | None = None, **line: Any) -> Axes:
     """Draw the quantile function of one row of a curve, with its flat ends.
 
     Parameters
@@ -90,13 +98,19 @@ def plot_quantile_curve(curve, row=0, ax=None, **line):
     """
     ax = ax or plt.gca()
     knots = curve.values[row]
-    levels = [0.0, *curve.levels, 1.0]
+    levels = [0.0, *np.broadcast_to(curve.levels, curve.values.shape)[row], 1.0]
     ax.plot(levels, [knots[0], *knots, knots[-1]], **line)
     ax.set(xlabel="level $u$", ylabel="sales $Q(u)$", xlim=(0, 1))
     return ax
 
 
-def plot_risk_curves(loans, measures, model="qrgmm", axes=None, **line):
+def plot_risk_curves(
+    loans: ArrayLike,
+    measures: Mapping[str, ArrayLike],
+    model: str = "qrgmm",
+    axes: np.ndarray | None = None,
+    **line: Any,
+) -> np.ndarray:
     """Draw risk measures against the loan, one panel each.
 
     Parameters
@@ -128,7 +142,9 @@ def plot_risk_curves(loans, measures, model="qrgmm", axes=None, **line):
     return axes
 
 
-def plot_coverage(levels, coverage, model="qrgmm", ax=None, **line):
+def plot_coverage(
+    levels: np.ndarray, coverage: np.ndarray, model: str = "qrgmm", ax: Axes | None = None, **line: Any
+) -> Axes:
     """Draw covered minus nominal share against the level; a calibrated model stays at 0.
 
     Parameters
@@ -151,7 +167,7 @@ def plot_coverage(levels, coverage, model="qrgmm", ax=None, **line):
     return ax
 
 
-def plot_financing_model(ax=None):
+def plot_financing_model(ax: Axes | None = None) -> Axes:
     """Draw the five parties of 3PL-led finance and the flows of goods, cash, data and control between them.
 
     Parameters

@@ -5,16 +5,21 @@ The lender advances :math:`\ell` and is repaid from sales :math:`D` at :math:`r`
 law of sales, or a finite sum over its knots; none is simulated. Chapter 1 derives them one by one.
 
 All functions take a `QuantileCurve` of n_rows laws and loans given as a number, as an array that all rows share,
-(n_loans,), or one row of loans for each law, (n_rows, n_loans); all return (n_rows, n_loans).
+(n_loans,), or one row of loans for each law, (n_rows, n_loans); all return (n_rows, n_loans). What follows the loans
+is named. A list of as many loans as there are laws could mean either, and is refused.
 """
 
+from collections.abc import Callable
+
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.special import ndtr, ndtri
 
+from qrgmm.checks import check_level, check_loans, check_per_row
 from qrgmm.curve import QuantileCurve
 
 
-def default_probability(curve, loans, unit_revenue=1.0):
+def default_probability(curve: QuantileCurve, loans: ArrayLike, *, unit_revenue: ArrayLike = 1.0) -> np.ndarray:
     r"""Return the probability that revenue does not cover the loan.
 
     .. math:: \mathrm{PD}(\ell) = P(rD < \ell)
@@ -48,10 +53,12 @@ def default_probability(curve, loans, unit_revenue=1.0):
     >>> default_probability(curve, [50.0, 150.0], unit_revenue=5.0)
     array([[0.   , 0.625]])
     """
-    return shortfall_moment(curve, loans, 0, unit_revenue)
+    return shortfall_moment(curve, loans, order=0, unit_revenue=unit_revenue)
 
 
-def expected_loss(curve, loans, unit_revenue=1.0):
+def expected_loss(
+    curve: QuantileCurve, loans: ArrayLike, *, unit_revenue: ArrayLike = 1.0
+) -> np.ndarray:
     r"""Return the expected shortfall of revenue below the loan.
 
     .. math:: \mathrm{EL}(\ell) = E[(\ell - rD)^+], \qquad \frac{d}{d\ell}\mathrm{EL}(\ell) = \mathrm{PD}(\ell)
@@ -78,10 +85,12 @@ def expected_loss(curve, loans, unit_revenue=1.0):
     >>> expected_loss(curve, [15.0, 60.0])
     array([[ 1.5625, 36.25  ]])
     """
-    return shortfall_moment(curve, loans, 1, unit_revenue)
+    return shortfall_moment(curve, loans, order=1, unit_revenue=unit_revenue)
 
 
-def loss_given_default(curve, loans, unit_revenue=1.0, as_fraction=False):
+def loss_given_default(
+    curve: QuantileCurve, loans: ArrayLike, *, unit_revenue: ArrayLike = 1.0, as_fraction: bool = False
+) -> np.ndarray:
     r"""Return the mean loss of the loans that default.
 
     .. math:: \mathrm{LGD}(\ell) = \mathrm{EL}(\ell) / \mathrm{PD}(\ell)
@@ -111,12 +120,12 @@ def loss_given_default(curve, loans, unit_revenue=1.0, as_fraction=False):
     >>> loss_given_default(law, [5.0, 20.0], as_fraction=True)
     array([[nan, 0.5]])
     """
-    profile = risk_profile(curve, loans, unit_revenue)
-    exposure = _loans(curve, loans) if as_fraction else 1.0
+    profile = risk_profile(curve, loans, unit_revenue=unit_revenue)
+    exposure = check_loans(loans, len(curve)) if as_fraction else 1.0
     return _ratio(profile["expected_loss"], profile["default_probability"] * exposure)
 
 
-def risk_profile(curve, loans, unit_revenue=1.0):
+def risk_profile(curve: QuantileCurve, loans: ArrayLike, *, unit_revenue: ArrayLike = 1.0) -> dict[str, np.ndarray]:
     r"""Return the four measures of the SCF paper's experiments in one pass over the knots.
 
     Parameters
@@ -143,9 +152,8 @@ def risk_profile(curve, loans, unit_revenue=1.0):
     >>> {name: values.item() for name, values in profile.items()}
     {'default_probability': 0.5, 'expected_loss': 5.0, 'loss_given_default': 10.0, 'squared_loss': 50.0}
     """
-    _require_curve(curve)
     revenue = _unit_revenue(curve, unit_revenue)
-    moments = curve.lower_partial_moments(_loans(curve, loans) / revenue, 2)
+    moments = curve.lower_partial_moments(check_loans(loans, len(curve)) / revenue, 2)
     probability, loss, square = (revenue**k * moment for k, moment in enumerate(moments))
     return {
         "default_probability": probability,
@@ -159,7 +167,13 @@ def _ratio(loss, base):
     return np.divide(loss, base, out=np.full_like(loss, np.nan), where=base > 0)
 
 
-def shortfall_moment(curve, loans, order=2, unit_revenue=1.0):
+def shortfall_moment(
+    curve: QuantileCurve,
+    loans: ArrayLike,
+    *,
+    order: float = 2,
+    unit_revenue: ArrayLike = 1.0,
+) -> np.ndarray:
     r"""Return a moment of the loss; order 2 is the severe-loss measure of the SCF paper's experiments.
 
     .. math:: E[L(\ell)^k] = r^k\, E[((\ell/r - D)^+)^k]
@@ -187,12 +201,14 @@ def shortfall_moment(curve, loans, order=2, unit_revenue=1.0):
     >>> shortfall_moment(QuantileCurve.from_draws([10.0, 30.0]), 20.0)
     array([[50.]])
     """
-    _require_curve(curve)
     revenue = _unit_revenue(curve, unit_revenue)
-    return curve.lower_partial_moment(_loans(curve, loans) / revenue, order) * revenue**order
+    break_even = check_loans(loans, len(curve)) / revenue
+    return curve.lower_partial_moment(break_even, order) * revenue**order
 
 
-def exceedance_probability(curve, loans, threshold, unit_revenue=1.0):
+def exceedance_probability(
+    curve: QuantileCurve, loans: ArrayLike, *, threshold: ArrayLike, unit_revenue: ArrayLike = 1.0
+) -> np.ndarray:
     r"""Return the probability that the loss exceeds a threshold.
 
     .. math:: P(L(\ell) > v) = \mathrm{PD}(\ell - v), \qquad v \ge 0
@@ -220,10 +236,16 @@ def exceedance_probability(curve, loans, threshold, unit_revenue=1.0):
     >>> exceedance_probability(QuantileCurve.from_draws([10.0, 30.0]), 35.0, threshold=[0.0, 5.0, 20.0])
     array([[1. , 0.5, 0.5]])
     """
-    return default_probability(curve, _beyond(curve, loans, threshold), unit_revenue)
+    return default_probability(curve, _beyond(curve, loans, threshold), unit_revenue=unit_revenue)
 
 
-def excess_loss(curve, loans, threshold, unit_revenue=1.0):
+def excess_loss(
+    curve: QuantileCurve,
+    loans: ArrayLike,
+    *,
+    threshold: ArrayLike,
+    unit_revenue: ArrayLike = 1.0,
+) -> np.ndarray:
     r"""Return the expected loss beyond a threshold.
 
     .. math:: E[(L(\ell) - v)^+] = \mathrm{EL}(\ell - v), \qquad v \ge 0
@@ -251,10 +273,18 @@ def excess_loss(curve, loans, threshold, unit_revenue=1.0):
     >>> excess_loss(QuantileCurve.from_draws([10.0, 30.0]), 35.0, threshold=20.0)
     array([[2.5]])
     """
-    return expected_loss(curve, _beyond(curve, loans, threshold), unit_revenue)
+    beyond = _beyond(curve, loans, threshold)
+    return expected_loss(curve, beyond, unit_revenue=unit_revenue)
 
 
-def generalized_risk(curve, loans, h, tau, n_points=16):
+def generalized_risk(
+    curve: QuantileCurve,
+    loans: ArrayLike,
+    *,
+    h: Callable[..., np.ndarray],
+    tau: Callable[..., np.ndarray],
+    n_points: int = 16,
+) -> np.ndarray:
     r"""Return the general risk measure of the SCF paper for any severity and any threshold.
 
     .. math:: \Upsilon(\ell) = E[\, h(\ell, D)\, 1\{D \le \tau(\ell)\} ]
@@ -290,11 +320,10 @@ def generalized_risk(curve, loans, h, tau, n_points=16):
     array([[ 1.5625, 36.25  ]])
     """
     _require_curve(curve)
-    loans = _loans(curve, loans)
+    loans = check_loans(loans, len(curve))
     loans = np.broadcast_to(loans, (len(curve), loans.shape[1]))
     nodes, weights = np.polynomial.legendre.leggauss(n_points)
     share, weight = (nodes + 1) / 2, weights / 2
-    atoms, spread = curve.masses()
     lower, width = curve.values[:, :-1, None], np.diff(curve.values)[..., None]
     result = np.empty(loans.shape)
     for i, loan in enumerate(loans.T):
@@ -304,16 +333,18 @@ def generalized_risk(curve, loans, h, tau, n_points=16):
         loan, top = loan[:, None], top[:, None]
         # Sales above the threshold do not count; h is never asked about them.
         severity = np.broadcast_to(h(loan, np.minimum(curve.values, top)), curve.values.shape)
-        result[:, i] = np.where(curve.values <= top, severity, 0.0) @ atoms
+        at_knots = np.where(curve.values <= top, severity, 0.0)
         loan, top = loan[..., None], top[..., None]
         inside = np.divide(top - lower, width, out=(top >= lower).astype(float), where=width > 0).clip(0, 1)
         sales = np.minimum(lower, top) + inside * width * share
         severity = np.broadcast_to(h(loan, sales), sales.shape)
-        result[:, i] += (inside[..., 0] * (severity @ weight)) @ spread
+        result[:, i] = curve.integrate(at_knots, inside[..., 0] * (severity @ weight))
     return result
 
 
-def distortion_risk(curve, loans, distortion, unit_revenue=1.0):
+def distortion_risk(
+    curve: QuantileCurve, loans: ArrayLike, *, distortion: Callable[..., np.ndarray], unit_revenue: ArrayLike = 1.0
+) -> np.ndarray:
     r"""Return the expected loss under a distorted law of sales.
 
     With :math:`g` increasing from 0 to 1, the distorted law has distribution function :math:`g(F)`, and
@@ -345,9 +376,9 @@ def distortion_risk(curve, loans, distortion, unit_revenue=1.0):
     Examples
     --------
     >>> curve = QuantileCurve([0.25, 0.5, 0.75], [[10.0, 20.0, 40.0]])
-    >>> distortion_risk(curve, 60.0, lambda u: u).round(12)
+    >>> distortion_risk(curve, 60.0, distortion=lambda u: u).round(12)
     array([[36.25]])
-    >>> distortion_risk(curve, 60.0, wang_transform(0.5)).round(2)
+    >>> distortion_risk(curve, 60.0, distortion=wang_transform(0.5)).round(2)
     array([[41.5]])
     """
     _require_curve(curve)
@@ -355,10 +386,10 @@ def distortion_risk(curve, loans, distortion, unit_revenue=1.0):
     if not np.allclose(ends, [0.0, 1.0], rtol=0, atol=1e-12):
         raise ValueError(f"distortion must map 0 to 0 and 1 to 1, got {ends.tolist()}")
     revenue = _unit_revenue(curve, unit_revenue)
-    return revenue * curve.distorted_shortfall(_loans(curve, loans) / revenue, distortion)
+    return revenue * curve.distorted_shortfall(check_loans(loans, len(curve)) / revenue, distortion)
 
 
-def wang_transform(shift):
+def wang_transform(shift: float) -> Callable[..., np.ndarray]:
     r"""Return Wang's distortion :math:`g(u) = \Phi(\Phi^{-1}(u) + \lambda)`.
 
     Parameters
@@ -378,7 +409,7 @@ def wang_transform(shift):
     return lambda u: ndtr(ndtri(u) + shift)
 
 
-def proportional_hazard(exponent):
+def proportional_hazard(exponent: float) -> Callable[..., np.ndarray]:
     r"""Return the proportional-hazard distortion :math:`g(u) = u^{1/\rho}`.
 
     Parameters
@@ -405,7 +436,9 @@ def proportional_hazard(exponent):
     return lambda u: u ** (1 / exponent)
 
 
-def value_at_risk(curve, loans, level=0.95, unit_revenue=1.0):
+def value_at_risk(
+    curve: QuantileCurve, loans: ArrayLike, *, level: float = 0.95, unit_revenue: ArrayLike = 1.0
+) -> np.ndarray:
     r"""Return the loss that is not exceeded with probability `level`.
 
     .. math:: \mathrm{VaR}_\alpha(\ell) = \inf\{x : P(L(\ell) \le x) \ge \alpha\} = (\ell - r\,Q(1 - \alpha))^+
@@ -433,13 +466,18 @@ def value_at_risk(curve, loans, level=0.95, unit_revenue=1.0):
     >>> value_at_risk(QuantileCurve.from_draws([10.0, 20.0, 30.0, 40.0]), 35.0, level=0.5)
     array([[5.]])
     """
-    _require_curve(curve)
     revenue = _unit_revenue(curve, unit_revenue)
     worst = curve.upper_quantile(_tail_share(level))
-    return (_loans(curve, loans) - revenue * worst).clip(0)
+    return (check_loans(loans, len(curve)) - revenue * worst).clip(0)
 
 
-def conditional_value_at_risk(curve, loans, level=0.95, unit_revenue=1.0):
+def conditional_value_at_risk(
+    curve: QuantileCurve,
+    loans: ArrayLike,
+    *,
+    level: float = 0.95,
+    unit_revenue: ArrayLike = 1.0,
+) -> np.ndarray:
     r"""Return the mean loss in the worst share `1 - level` of cases.
 
     With :math:`p = 1 - \alpha`, :math:`c = \ell / r` and :math:`M_1` the first lower partial moment,
@@ -471,25 +509,25 @@ def conditional_value_at_risk(curve, loans, level=0.95, unit_revenue=1.0):
     >>> conditional_value_at_risk(QuantileCurve.from_draws([10.0, 20.0, 30.0, 40.0]), 35.0, level=0.5)
     array([[20.]])
     """
-    _require_curve(curve)
     revenue = _unit_revenue(curve, unit_revenue)
     p = _tail_share(level)
-    sales = _loans(curve, loans) / revenue
+    sales = check_loans(loans, len(curve)) / revenue
     worst = curve.ppf(p)
     tail = curve.lower_partial_moment(np.minimum(sales, worst))
     return revenue / p * (tail + p * (sales - worst).clip(0))
 
 
 def largest_loan(
-    curve,
-    max_default_probability=None,
-    max_expected_loss=None,
-    max_expected_loss_rate=None,
-    max_conditional_value_at_risk=None,
-    level=0.95,
-    unit_revenue=1.0,
-    cap=None,
-):
+    curve: QuantileCurve,
+    *,
+    max_default_probability: ArrayLike | None = None,
+    max_expected_loss: ArrayLike | None = None,
+    max_expected_loss_rate: ArrayLike | None = None,
+    max_conditional_value_at_risk: ArrayLike | None = None,
+    level: float = 0.95,
+    unit_revenue: ArrayLike = 1.0,
+    cap: ArrayLike | None = None,
+) -> np.ndarray:
     r"""Return the largest loan that keeps every limit given.
 
     Each limit has an exact inverse: the default probability through the quantile function; expected loss, its share
@@ -536,7 +574,6 @@ def largest_loan(
     >>> largest_loan(curve, max_default_probability=0.5, max_expected_loss=1.5625)
     array([15.])
     """
-    _require_curve(curve)
     revenue = _unit_revenue(curve, unit_revenue)[:, 0]
     bounds = []
     if max_default_probability is not None:
@@ -604,28 +641,14 @@ def _require_curve(curve):
         )
 
 
-def _loans(curve, loans):
-    loans = np.asarray(loans, dtype=float)
-    loans = np.atleast_2d(loans)
-    if loans.ndim > 2 or loans.size == 0 or len(loans) not in (1, len(curve)):
-        raise ValueError(f"loans must be a number, (n_loans,) or ({len(curve)}, n_loans), got shape {loans.shape}")
-    if not np.isfinite(loans).all():
-        raise ValueError("loans must be finite, got NaN or infinity")
-    return loans
-
-
 def _unit_revenue(curve, unit_revenue):
-    revenue = np.asarray(unit_revenue, dtype=float)
-    if revenue.shape not in ((), (len(curve),)):
-        raise ValueError(f"unit_revenue must be a number or have shape ({len(curve)},), got shape {revenue.shape}")
-    if not (np.isfinite(revenue).all() and (revenue > 0).all()):
-        raise ValueError(f"unit_revenue must be positive and finite, got {revenue.min():g}")
-    return np.broadcast_to(revenue.reshape(-1, 1), (len(curve), 1))
+    _require_curve(curve)
+    return check_per_row("unit_revenue", unit_revenue, len(curve), positive=True)[:, None]
 
 
 def _beyond(curve, loans, threshold):
     """Return loans less the threshold, checked."""
-    loans, threshold = _loans(curve, loans), np.asarray(threshold, dtype=float)
+    loans, threshold = check_loans(loans, len(curve)), np.asarray(threshold, dtype=float)
     if not (np.isfinite(threshold).all() and (threshold >= 0).all()):
         raise ValueError(f"threshold must be finite and not negative, got {threshold.min():g}")
     try:
@@ -636,16 +659,13 @@ def _beyond(curve, loans, threshold):
 
 
 def _limit(curve, name, limit):
-    limit = np.asarray(limit, dtype=float)
-    if limit.shape not in ((), (len(curve),)):
-        raise ValueError(f"{name} must be a number or have shape ({len(curve)},), got shape {limit.shape}")
-    if not (limit >= 0).all():
+    limit = check_per_row(name, limit, len(curve), finite=False)
+    if limit.min() < 0:
         raise ValueError(f"{name} must not be negative or NaN, got {limit.min():g}")
-    return np.broadcast_to(limit, (len(curve),))
+    return limit
 
 
 def _tail_share(level):
-    """Return 1 - level, checked; rounded, so that 1 - 0.9 is 0.1 and finds the level 0.1 of a grid."""
-    if not (np.isscalar(level) and 0 < level < 1):
-        raise ValueError(f"level must lie inside (0, 1), got {level!r}")
+    """Return 1 - level, rounded, so that 1 - 0.9 is 0.1 and finds the level 0.1 of a grid."""
+    level = check_level("level", level)
     return round(1 - level, 15) or 1 - level

@@ -3,9 +3,11 @@
 import ast
 import inspect
 import textwrap
+from collections.abc import Callable
+from typing import Any
 
 
-def source(function):
+def source(function: Callable | type) -> str:
     """Return the source of a function, method or class without its own docstring.
 
     Parameters
@@ -21,13 +23,13 @@ def source(function):
     --------
     >>> from qrgmm.loss import pinball_loss
     >>> print(source(pinball_loss))
-    def pinball_loss(y, quantile, tau):
+    def pinball_loss(y: Array, quantile: Array, tau: float | Array) -> Array:
         error = y - quantile
         return tau * error + (-error).clip(0)
     """
     text = textwrap.dedent(inspect.getsource(function))
-    body = ast.parse(text).body[0].body
+    definition: Any = ast.parse(text).body[0]
     lines = text.splitlines()
-    if ast.get_docstring(ast.parse(text).body[0]) is not None:
-        del lines[body[0].lineno - 1 : body[0].end_lineno]
+    if ast.get_docstring(definition) is not None:
+        del lines[definition.body[0].lineno - 1 : definition.body[0].end_lineno]
     return "\n".join(lines)

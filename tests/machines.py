@@ -44,7 +44,7 @@ def replicate_all(path, n_jobs):
     """Write replication 0 of size tiny of every study whose data can be had."""
     from joblib import Parallel, delayed
 
-    from qrgmm.experiments import STUDIES, replicate
+    from qrgmm.studies.runner import STUDIES, replicate
 
     def attempt(study):
         try:
@@ -59,7 +59,7 @@ def replicate_all(path, n_jobs):
 
 def compare_records(settings, n_jobs):
     """Print how far the studies lie from their records and from each other under other settings; return agreement."""
-    from qrgmm.results import compare_rows, load_results
+    from qrgmm.studies.results import compare_rows, load_results
 
     rows, differences, agree = {}, {}, True
     with tempfile.TemporaryDirectory() as folder:

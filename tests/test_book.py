@@ -19,11 +19,27 @@ if "QRGMM_BOOK" not in os.environ and not HTML.exists():
 PAGES = sorted(path for path in HTML.rglob("*.html") if "_static" not in path.relative_to(HTML).parts)
 # What a browser fetches by itself, as opposed to the links that a reader may follow.
 FETCHED = {
-    "script": ["src"], "img": ["src", "srcset"], "source": ["src", "srcset"], "iframe": ["src"], "embed": ["src"],
-    "video": ["src"], "audio": ["src"], "object": ["data"], "image": ["href", "xlink:href"], "use": ["href"],
+    "script": ["src"],
+    "img": ["src", "srcset"],
+    "source": ["src", "srcset"],
+    "iframe": ["src"],
+    "embed": ["src"],
+    "video": ["src"],
+    "audio": ["src"],
+    "object": ["data"],
+    "image": ["href", "xlink:href"],
+    "use": ["href"],
 }
 FETCHED_LINKS = {
-    "stylesheet", "icon", "shortcut", "preload", "modulepreload", "prefetch", "preconnect", "dns-prefetch", "manifest",
+    "stylesheet",
+    "icon",
+    "shortcut",
+    "preload",
+    "modulepreload",
+    "prefetch",
+    "preconnect",
+    "dns-prefetch",
+    "manifest",
 }
 ELSEWHERE = re.compile(r"\s*(?:https?:)?//", re.IGNORECASE)
 CSS_FETCH = re.compile(r"""(?:@import\s+(?:url\()?|url\()\s*["']?((?:https?:)?//[^"')\s]+)""", re.IGNORECASE)

@@ -6,8 +6,8 @@ import pytest
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 
-from qrgmm import metamodel
-from qrgmm.metamodel import QRGMM, QRGMMChain
+from qrgmm.models import metamodel
+from qrgmm.models.metamodel import QRGMM, QRGMMChain
 
 LEVELS = [0.03, 0.25, 0.5, 0.75, 0.97]
 

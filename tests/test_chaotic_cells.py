@@ -19,10 +19,13 @@ def outputs(text=TEXT, number="15.1"):
 def agree(fresh, spread):
     metadata = {} if spread is None else {"chaotic": spread}
     cell = SimpleNamespace(
-        cell=SimpleNamespace(metadata=metadata), parent=SimpleNamespace(skip_compare=("image/png", "execution_count")),
-        colors=conftest.nbval.plugin.nocolors, sanitize=lambda text: text,
-        comparison_traceback=[], format_output_compare=lambda *_: None,
-    )  # fmt: skip
+        cell=SimpleNamespace(metadata=metadata),
+        parent=SimpleNamespace(skip_compare=("image/png", "execution_count")),
+        colors=conftest.nbval.plugin.nocolors,
+        sanitize=lambda text: text,
+        comparison_traceback=[],
+        format_output_compare=lambda *_: None,
+    )
     return conftest.compare_by_class(cell, fresh, outputs())
 
 

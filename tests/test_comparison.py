@@ -7,9 +7,16 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from qrgmm import experiments, results
-from qrgmm.experiments import check, compare_with_record, repeat_record
-from qrgmm.results import COLUMNS, compare_rows, compare_with_paper, describe_comparison, load_results, summarize
+from qrgmm.studies import results, runner
+from qrgmm.studies.results import (
+    COLUMNS,
+    compare_rows,
+    compare_with_paper,
+    describe_comparison,
+    load_results,
+    summarize,
+)
+from qrgmm.studies.runner import check, compare_with_record, repeat_record
 
 STUDY = "test_problem_1"
 CHAOTIC = "test_problem_1_generators"
@@ -42,8 +49,8 @@ def record(tmp_path, monkeypatch):
         rows.to_csv(tmp_path / f"{STUDY}_tiny.csv", index=False)
 
     fresh = make_rows().query("replication == 0").reset_index(drop=True)
-    monkeypatch.setattr(experiments, "load_results", lambda study, size: load_results(study, size, tmp_path))
-    monkeypatch.setattr(experiments, "replicate", lambda study, size, replication: fresh)
+    monkeypatch.setattr(runner, "load_results", lambda study, size: load_results(study, size, tmp_path))
+    monkeypatch.setattr(runner, "replicate", lambda study, size, replication: fresh)
     write(make_rows())
     return write
 
@@ -71,9 +78,15 @@ def test_a_repeatable_digit_that_moved_is_said_and_not_raised(record, factor, ca
 def test_the_tolerance_is_relative_with_an_absolute_floor():
     recorded = make_rows()
     for value, moved, agrees in (
-        (1e6, 0.9, True), (1e6, 1.1, False), (1.0, 0.9e-6, True), (1.0, 1.1e-6, False), (0.0, 0.9e-9, True),
-        (0.0, 1.1e-9, False), (1e-3, 1e-9, True), (1e-3, 1e-8, False),
-    ):  # fmt: skip
+        (1e6, 0.9, True),
+        (1e6, 1.1, False),
+        (1.0, 0.9e-6, True),
+        (1.0, 1.1e-6, False),
+        (0.0, 0.9e-9, True),
+        (0.0, 1.1e-9, False),
+        (1e-3, 1e-9, True),
+        (1e-3, 1e-8, False),
+    ):
         before = alter(recorded, "truth", lambda _, value=value: value)
         after = alter(before.copy(), "truth", lambda value, moved=moved: value + moved)
         assert compare_rows(before, after, 0)["agrees"].all() == agrees, (value, moved)
@@ -188,26 +201,26 @@ def test_a_comparison_counts_standard_errors_of_both_sides(tmp_path, monkeypatch
 
 
 def test_a_study_that_was_not_recorded_says_how_to(tmp_path):
-    with pytest.raises(FileNotFoundError, match="python -m qrgmm.experiments crossing --size paper"):
+    with pytest.raises(FileNotFoundError, match="python -m qrgmm.studies crossing --size paper"):
         load_results("crossing", "paper", tmp_path)
 
 
 INSTALLED = """
-from qrgmm.results import load_results
+from qrgmm.studies.results import load_results
 import sys
-assert not {"torch", "qrgmm.studies"} & set(sys.modules), "reading is quick"
+assert not {"torch", "qrgmm.studies.qrgmm_paper"} & set(sys.modules), "reading is quick"
 print(len(load_results("crossing", "tiny")))
 """
 
 
 @pytest.mark.parametrize("place", ["in the checkout", "elsewhere"])
 def test_an_installed_package_finds_the_records_where_python_runs_or_says_where_they_are(tmp_path, place):
-    site = tmp_path / "site-packages" / "qrgmm"
-    site.mkdir(parents=True)
-    for name in ("__init__", "results"):
-        (site / f"{name}.py").write_bytes((results.ROOT / "qrgmm" / f"{name}.py").read_bytes())
+    site = tmp_path / "site-packages"
+    (site / "qrgmm" / "studies").mkdir(parents=True)
+    for name in ("__init__.py", "studies/__init__.py", "studies/results.py"):
+        (site / "qrgmm" / name).write_bytes((results.ROOT / "qrgmm" / name).read_bytes())
     command = [sys.executable, "-c", INSTALLED]
-    environment = {"PYTHONPATH": str(site.parent), "PYTHONSAFEPATH": "1"}
+    environment = {"PYTHONPATH": str(site), "PYTHONSAFEPATH": "1"}
     where = results.ROOT if place == "in the checkout" else tmp_path
     done = subprocess.run(command, cwd=where, env=environment, capture_output=True, encoding="utf-8")
     if place == "in the checkout":

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from scipy import stats
 from statsmodels.distributions.copula.api import ClaytonCopula as StatsmodelsClayton
 
-from qrgmm.copula import (
+from qrgmm.portfolio.copula import (
     ClaytonCopula,
     EllipticalCopula,
     VineCopula,

@@ -2,14 +2,18 @@
 
 import re
 
+import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from laws import curves, curves_and_points, exact_moments, expectation, pieces, sales
 from scipy import integrate, stats
 
-from qrgmm.curve import QuantileCurve, check_count, crossing_rate, quantile_levels
+from qrgmm.checks import check_count
+from qrgmm.curve import QuantileCurve, crossing_rate, quantile_levels
+from qrgmm.plots import plot_quantile_curve
 
 UNEVEN = QuantileCurve([0.07, 0.2, 0.35, 0.8, 0.91], [[-3.0, 1.5, 1.5, 4.0, 20.0], [0.0, 0.25, 7.0, 7.5, 7.75]])
 ONE_LEVEL = QuantileCurve([0.3], [[5.0], [-1.0]])
@@ -411,6 +415,279 @@ def test_no_global_random_state_is_touched():
     UNEVEN.sample(100)
     after = np.random.get_state()  # noqa: NPY002
     assert before[2:] == after[2:] and (before[1] == after[1]).all()
+
+
+# Bounds: nobody sells less than nothing, or more than the stock.
+
+
+@st.composite
+def clipped_curves(draw):
+    """A curve, bounds for each row, some on its knots, and the clipped curve; a bound may be missing."""
+    curve = draw(curves())
+    bounds = np.empty((2, len(curve)))
+    for i, row in enumerate(curve.values):
+        bounds[:, i] = sorted(draw(st.tuples(*[sales | st.sampled_from(list(row))] * 2)))
+    lower, upper = draw(st.sampled_from([bounds, (bounds[0], None), (None, bounds[1])]))
+    return curve, lower, upper, curve.clip(lower, upper)
+
+
+def columns(lower, upper):
+    """Bounds as columns, infinite where there is none."""
+    return [np.array([[end]]) if b is None else b[:, None] for b, end in ((lower, -np.inf), (upper, np.inf))]
+
+
+def size_of(curve, lower=None, upper=None):
+    return 1 + max(np.abs(x).max() for x in (curve.values, lower, upper) if x is not None)
+
+
+def points_of(curve, lower, upper, y):
+    """Points for each row: on its bounds and knots, next to them, and anywhere."""
+    knots = np.column_stack([curve.values, *(b for b in (lower, upper) if b is not None)])
+    anywhere = np.broadcast_to(y, (len(curve), len(y)))
+    return np.column_stack([knots, np.nextafter(knots, -np.inf), np.nextafter(knots, np.inf), anywhere])
+
+
+some_points = st.lists(sales, min_size=1, max_size=4)
+
+
+@given(clipped_curves(), st.lists(st.floats(0, 1), min_size=1, max_size=5))
+def test_quantiles_of_a_clipped_law_are_the_clipped_quantiles(law, u):
+    curve, lower, upper, clipped = law
+    a, b = columns(lower, upper)
+    u = np.array([*np.linspace(0, 1, 301), *u, *curve.levels, *np.ravel(clipped.levels)])
+    for quantile in ("ppf", "upper_quantile"):
+        expected = np.clip(getattr(curve, quantile)(u), a, b)
+        found = getattr(clipped, quantile)(u)
+        np.testing.assert_allclose(found, expected, rtol=0, atol=1e-11 * size_of(curve, lower, upper))
+    assert (curve.clip(lower=0.0).ppf(u) >= 0).all(), "not even rounding sells less than nothing"
+
+
+@given(clipped_curves(), some_points)
+def test_a_clipped_law_has_atoms_on_its_bounds_and_is_the_old_one_between_them(law, y):
+    curve, lower, upper, clipped = law
+    a, b = columns(lower, upper)
+    y = points_of(curve, lower, upper, y)
+    at_most = np.select([y < a, y < b], [0.0, curve.cdf(y)], 1.0)
+    less = np.select([y <= a, y <= b], [0.0, curve.lower_partial_moment(y, 0)], 1.0)
+    np.testing.assert_allclose(clipped.cdf(y), at_most, rtol=0, atol=1e-12)
+    np.testing.assert_allclose(clipped.lower_partial_moment(y, 0), less, rtol=0, atol=1e-12)
+    outside = (y < a) | (y >= b)
+    np.testing.assert_array_equal(clipped.cdf(y)[outside], at_most[outside])
+    np.testing.assert_allclose(sum(part.sum(axis=-1) for part in clipped.masses()), 1, rtol=1e-14)
+
+
+@given(clipped_curves())
+def test_mean_and_std_of_a_clipped_law_are_those_of_the_clipped_sales(law):
+    curve, lower, upper, clipped = law
+    a, b = (np.broadcast_to(bound[:, 0], len(curve)) for bound in columns(lower, upper))
+    scale = size_of(curve, lower, upper)
+    for i in range(len(curve)):
+        mean = expectation(curve, i, lambda y, i=i: y.clip(a[i], b[i]), kinks=[a[i], b[i]])
+        assert clipped.mean()[i] == pytest.approx(mean, rel=1e-12, abs=1e-12 * scale)
+        variance = expectation(curve, i, lambda y, i=i, m=mean: (y.clip(a[i], b[i]) - m) ** 2, kinks=[a[i], b[i]])
+        assert clipped.std()[i] ** 2 == pytest.approx(variance, rel=1e-10, abs=1e-12 * scale**2)
+
+
+@pytest.mark.parametrize(("order", "rtol"), [(1, 1e-12), (2, 1e-12), (1.5, 1e-6)])
+@given(law=clipped_curves(), y=some_points)
+def test_moments_of_a_clipped_law_are_those_of_the_clipped_sales(order, rtol, law, y):
+    curve, lower, upper, clipped = law
+    a, b = (np.broadcast_to(bound[:, 0], len(curve)) for bound in columns(lower, upper))
+    bounds = [bound for bound in (lower, upper) if bound is not None]
+    y = np.column_stack([curve.values[:, -1], *bounds, np.broadcast_to(y, (len(curve), len(y)))])
+    moments, scale = clipped.lower_partial_moment(y, order), 1 + np.abs(y).max()
+    for i in range(len(curve)):
+        for point, moment in zip(y[i], moments[i]):
+            expected = expectation(
+                curve,
+                i,
+                lambda sold, i=i, point=point: (point - sold.clip(a[i], b[i])).clip(0) ** order,
+                kinks=[a[i], b[i], point],
+            )
+            assert moment == pytest.approx(expected, rel=rtol, abs=1e-12 * scale**order)
+
+
+@given(clipped_curves(), sales)
+def test_crps_of_a_clipped_law_is_that_of_many_clipped_quantiles(law, y):
+    curve, lower, upper, clipped = law
+    n = 2000
+    draws = np.clip(curve.ppf((np.arange(n) + 0.5) / n), *columns(lower, upper))
+    y = np.full(len(curve), y)
+    # The two laws differ by at most their range over n, as Wasserstein's distance measures it.
+    atol = 2 * np.ptp(draws, axis=1).max() / n + 1e-12 * size_of(curve, lower, upper)
+    np.testing.assert_allclose(clipped.crps(y), QuantileCurve.from_draws(draws).crps(y), rtol=0, atol=atol)
+
+
+@given(clipped_curves(), some_points)
+def test_rows_of_a_clipped_law_are_the_rows_clipped_alone(law, y):
+    curve, lower, upper, clipped = law
+    y = points_of(curve, lower, upper, y)
+    for i in range(len(curve)):
+        alone = curve[i].clip(*(None if bound is None else bound[i] for bound in (lower, upper)))
+        assert len(clipped[i]) == len(alone) == 1
+        for law in (clipped[i], alone):
+            np.testing.assert_array_equal(law.cdf(y[i]), clipped.cdf(y)[[i]])
+            np.testing.assert_allclose([law.mean(), law.std()], [clipped.mean()[[i]], clipped.std()[[i]]], rtol=1e-12)
+            np.testing.assert_array_equal(law.ppf([0, 0.3, 1]), clipped.ppf([0, 0.3, 1])[[i]])
+    np.testing.assert_array_equal(clipped[::-1].cdf(y[::-1]), clipped.cdf(y)[::-1])
+
+
+@given(clipped_curves(), st.lists(sales, min_size=2, max_size=2).map(sorted), st.lists(st.floats(0, 1), min_size=1))
+def test_a_clipped_law_can_be_clipped_again(law, bounds, u):
+    curve, lower, upper, clipped = law
+    again, u = clipped.clip(*bounds), np.array([*np.linspace(0, 1, 101), *u])
+    expected = np.clip(np.clip(curve.ppf(u), *columns(lower, upper)), *bounds)
+    scale = size_of(curve, lower, upper) + np.abs(bounds).max()
+    np.testing.assert_allclose(again.ppf(u), expected, rtol=0, atol=1e-11 * scale)
+    same = clipped.clip(lower, upper)
+    np.testing.assert_array_equal(same.ppf(u), clipped.ppf(u))
+    assert same.levels.shape == clipped.levels.shape, "a bound that is kept already needs no knot"
+
+
+@given(clipped_curves(), st.integers(0, 10))
+def test_draws_of_a_clipped_law_are_the_clipped_draws(law, seed):
+    curve, lower, upper, clipped = law
+    expected = np.clip(curve.sample(40, seed), *columns(lower, upper))
+    np.testing.assert_allclose(clipped.sample(40, seed), expected, rtol=0, atol=1e-9 * size_of(curve, lower, upper))
+
+
+@given(draw_lists, st.lists(sales, min_size=2, max_size=2).map(sorted))
+def test_a_clipped_empirical_law_is_that_of_the_clipped_draws(draws, bounds):
+    clipped, expected = QuantileCurve.from_draws(draws).clip(*bounds), QuantileCurve.from_draws(np.clip(draws, *bounds))
+    y = np.array([*draws, *bounds, *np.nextafter(bounds, np.inf), bounds[0] - 1])
+    np.testing.assert_array_equal(clipped.cdf(y), expected.cdf(y))
+    for order in (0, 1, 2, 1.5):
+        moments = [law.lower_partial_moment(y, order) for law in (clipped, expected)]
+        np.testing.assert_allclose(*moments, rtol=1e-11, atol=1e-250)
+    u = np.arange(len(draws) + 1) / len(draws)
+    np.testing.assert_array_equal(clipped.ppf(u), expected.ppf(u))
+    np.testing.assert_array_equal(clipped.upper_quantile(u), expected.upper_quantile(u))
+
+
+def test_bounds_may_be_numbers_or_one_for_each_row_and_a_law_within_them_stays_as_it_is():
+    levels = np.linspace(0, 1, 33)
+    both = UNEVEN.clip([0.0, 0.5], 7.25)
+    np.testing.assert_array_equal(both.ppf(levels), UNEVEN.clip([0.0, 0.5], [7.25, 7.25]).ppf(levels))
+    np.testing.assert_array_equal(both.ppf(levels), UNEVEN.clip(lower=[0.0, 0.5]).clip(upper=7.25).ppf(levels))
+    np.testing.assert_array_equal(UNEVEN.clip(0.0).ppf(levels), UNEVEN.clip(lower=np.zeros(2)).ppf(levels))
+    assert both.values.min(axis=1).tolist() == [0, 0.5] and both.values.max(axis=1).tolist() == [7.25, 7.25]
+    for same in (UNEVEN.clip(), UNEVEN.clip(-3.0, 20.0), UNEVEN.clip(upper=np.array([20.0, 99.0]))):
+        np.testing.assert_array_equal(same.values, UNEVEN.values)
+        np.testing.assert_array_equal(same.levels, UNEVEN.levels)
+    point = UNEVEN.clip(2.0, 2.0)
+    assert point.cdf([1.9, 2.0]).tolist() == [[0, 1]] * 2 and point.std().tolist() == [0, 0]
+    assert ONE_LEVEL.clip(0.0, 3.0).mean().tolist() == [3, 0]
+    assert UNEVEN.values[0, 0] == -3 and not both.values.flags.writeable
+
+
+@pytest.mark.parametrize(
+    ("bounds", "message"),
+    [
+        ({"lower": np.nan}, "lower must be finite, got nan"),
+        ({"upper": np.inf}, "upper must be finite, got inf"),
+        ({"lower": [0.0, -np.inf]}, "lower must be finite, got -inf"),
+        ({"upper": [1.0, 2.0, 3.0]}, r"upper must be a number or have shape \(2,\), got shape \(3,\)"),
+        ({"lower": [[0.0], [0.0]]}, r"lower must be a number or have shape \(2,\), got shape \(2, 1\)"),
+        ({"lower": 2.0, "upper": 1.0}, "lower must not be above upper, got 2.0 and 1.0"),
+        ({"lower": [0.0, 2.0], "upper": 1.0}, r"lower must not be above upper, got \[0.0, 2.0\] and 1.0"),
+        ({"lower": np.array([0.0, 2.0]), "upper": np.array([1.0, 1.0])}, "lower must not be above upper, got"),
+    ],
+)
+def test_bad_bounds_are_refused(bounds, message):
+    with pytest.raises(ValueError, match=message):
+        UNEVEN.clip(**bounds)
+
+
+# Prices, names, tables, figures.
+
+
+@given(curves(), st.floats(0.01, 100), sales)
+def test_a_law_times_a_price_is_that_of_the_revenue(curve, price, fee):
+    revenue = curve.map(lambda sold: price * sold - fee)
+    u, scale = np.linspace(0, 1, 101), 1 + abs(fee) + price * np.abs(curve.values).max()
+    np.testing.assert_allclose(revenue.ppf(u), price * curve.ppf(u) - fee, rtol=0, atol=1e-11 * scale)
+    np.testing.assert_allclose(revenue.mean(), price * curve.mean() - fee, rtol=0, atol=1e-11 * scale)
+    np.testing.assert_allclose(revenue.std(), price * curve.std(), rtol=0, atol=1e-7 * scale)
+
+
+def test_a_map_moves_knots_and_keeps_what_they_weigh():
+    squared = QuantileCurve([0.25, 0.5, 0.75], [[1.0, 2.0, 4.0], [3.0, 5.0, 6.0]], index=["a", "b"]).map(np.square)
+    assert squared.values.tolist() == [[1, 4, 16], [9, 25, 36]] and squared.index.tolist() == ["a", "b"]
+    assert squared.cdf([10.0]).tolist() == [[0.625], [0.265625]]  # mass is spread evenly between the moved knots
+    draws = np.random.default_rng(12).gamma(2.0, size=(2, 30))
+    logs, again = QuantileCurve.from_draws(draws).map(np.log), QuantileCurve.from_draws(np.log(draws))
+    np.testing.assert_array_equal(logs.cdf([-1.0, 0.0, 1.0]), again.cdf([-1.0, 0.0, 1.0]))
+    clipped = UNEVEN.clip(lower=0.0).map(lambda sold: 2 * sold)
+    np.testing.assert_allclose(clipped.ppf([0.1, 0.5, 0.9]), 2 * UNEVEN.ppf([0.1, 0.5, 0.9]).clip(0), rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    "increasing",
+    [np.negative, lambda sold: sold[:, :1], lambda sold: sold.mean(), lambda sold: sold * np.nan, lambda _: np.inf],
+)
+def test_a_map_that_does_not_rise_is_refused(increasing):
+    with pytest.raises(
+        ValueError, match=r"increasing must return finite values of shape \(2, 5\) that rise along a row"
+    ):
+        UNEVEN.map(increasing)
+
+
+SHOPS = pd.DataFrame({"price": [2.0, 3.0, 4.0]}, index=pd.Index(["north", "south", "east"], name="shop"))
+NAMED = QuantileCurve([0.25, 0.5, 0.75], np.arange(9.0).reshape(3, 3), index=SHOPS.index)
+
+
+def test_a_table_of_quantiles_has_the_names_of_the_rows():
+    expected = pd.DataFrame(np.arange(9.0).reshape(3, 3), SHOPS.index, [0.25, 0.5, 0.75])
+    pd.testing.assert_frame_equal(NAMED.to_frame(), expected)
+    pd.testing.assert_frame_equal(NAMED.to_frame([0.1, 0.5]), expected[[0.25, 0.5]].set_axis([0.1, 0.5], axis=1))
+    assert NAMED.to_frame(0.5).columns.tolist() == [0.5]
+    pd.testing.assert_frame_equal(NAMED[1:].to_frame(), expected.loc[["south", "east"]])
+    assert SHOPS.join(NAMED.to_frame())[0.5].tolist() == [1, 4, 7]
+    clipped = NAMED.clip(lower=3.5)
+    assert clipped.to_frame([0.5]).to_dict("index") == {"north": {0.5: 3.5}, "south": {0.5: 4.0}, "east": {0.5: 7.0}}
+    with pytest.raises(ValueError, match="levels must be given for a curve that was clipped"):
+        clipped.to_frame()
+    with pytest.raises(ValueError, match=r"must lie in \[0, 1\], got 0.5 to 1.5"):
+        NAMED.to_frame([0.5, 1.5])
+    table = NAMED.to_frame()
+    table.iloc[0, 0] = 99.0
+    assert NAMED.values[0, 0] == 0, "the table is a copy"
+
+
+@pytest.mark.parametrize("rows", [1, -1, slice(1, None), [2, 0], np.array([True, False, True])])
+def test_rows_keep_their_names(rows):
+    expected = SHOPS.index[np.atleast_1d(np.arange(3)[rows])]
+    for curve in (NAMED, NAMED.clip(lower=3.5), NAMED.map(np.sqrt)):
+        assert curve[rows].index.equals(expected) and curve[rows].index.name == "shop"
+    assert QuantileCurve.from_draws([[1.0], [2.0], [3.0]], index=SHOPS.index)[rows].index.equals(expected)
+    assert UNEVEN[1].index.tolist() == [1], "rows without names are numbered, and keep their number"
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda index: QuantileCurve([0.5], [[1.0], [2.0]], index=index),
+        lambda index: QuantileCurve.from_draws([[1.0], [2.0]], index=index),
+    ],
+)
+def test_too_few_names_are_refused(make):
+    with pytest.raises(ValueError, match="index must have 2 labels, one per row, got 1"):
+        make(["alone"])
+
+
+@pytest.mark.parametrize("curve", [NAMED, UNEVEN.clip(0.0, 7.0)], ids=["plain", "clipped"])
+def test_a_curve_draws_the_figure_of_its_quantiles(curve):
+    plt.switch_backend("agg")
+    axes = plt.subplots(1, 2)[1]
+    assert curve.plot(row=1, ax=axes[0], color="red") is axes[0]
+    plot_quantile_curve(curve, 1, axes[1], color="red")
+    (line,), (expected,) = axes[0].lines, axes[1].lines
+    np.testing.assert_array_equal(line.get_xydata(), expected.get_xydata())
+    assert line.get_color() == expected.get_color() == "red" and axes[0].get_xlabel() == axes[1].get_xlabel() != ""
+    np.testing.assert_allclose(curve[1].ppf(line.get_xdata())[0], line.get_ydata(), rtol=1e-12)
+    assert curve.plot(ax=axes[0]).lines[1].get_ydata()[0] == curve.values[0, 0]
+    assert curve.plot() is plt.gca()
+    plt.close("all")
 
 
 # Construction, rows, shapes.

@@ -11,28 +11,43 @@ import pooch
 import pytest
 import requests
 
-from qrgmm import datasets
-from qrgmm.datasets import clean_big_mart, load_big_mart, load_sales_csv, simulate_big_mart
-from qrgmm.encoding import FieldEncoder
-from qrgmm.metamodel import QRGMM
+from qrgmm.datasets import files
+from qrgmm.datasets.big_mart import clean_big_mart, load_big_mart, simulate_big_mart
+from qrgmm.datasets.sales_table import load_sales_csv
+from qrgmm.models.encoding import FieldEncoder
+from qrgmm.models.metamodel import QRGMM
 
 COLUMNS = [
-    "Item_Identifier", "Item_Weight", "Item_Fat_Content", "Item_Visibility", "Item_Type", "Item_MRP",
-    "Outlet_Identifier", "Outlet_Establishment_Year", "Outlet_Size", "Outlet_Location_Type", "Outlet_Type",
+    "Item_Identifier",
+    "Item_Weight",
+    "Item_Fat_Content",
+    "Item_Visibility",
+    "Item_Type",
+    "Item_MRP",
+    "Outlet_Identifier",
+    "Outlet_Establishment_Year",
+    "Outlet_Size",
+    "Outlet_Location_Type",
+    "Outlet_Type",
     "Item_Outlet_Sales",
-]  # fmt: skip
+]
 NAME = "bigmart_train.csv"
-URL = datasets.SOURCES[NAME][0]
-TEXT = ",".join(COLUMNS) + "\n" + "\n".join(
-    [
-        "A,9.3,LF,0.1,Dairy,249.8,S1,1999,Medium,Tier 1,Supermarket Type1,3735.1",
-        "A,,low fat,0.0,Dairy,250.1,S2,2009,,Tier 3,Grocery Store,443.4",
-        "A,9.3,Low Fat,0.3,Dairy,248.0,S3,1985,High,Tier 3,Supermarket Type3,5000.0",
-        "B,,reg,0.0,Dairy,48.2,S2,2009,,Tier 3,Grocery Store,50.5",
-        "C,5.3,Regular,0.2,Meat,141.6,S1,1999,Medium,Tier 1,Supermarket Type1,2097.3",
-        "D,5.1,Regular,0.5,Dairy,100.0,S1,1999,Medium,Tier 1,Supermarket Type1,1000.0",
-    ]
-) + "\n"  # fmt: skip
+URL = files.SOURCES[NAME][0]
+TEXT = (
+    ",".join(COLUMNS)
+    + "\n"
+    + "\n".join(
+        [
+            "A,9.3,LF,0.1,Dairy,249.8,S1,1999,Medium,Tier 1,Supermarket Type1,3735.1",
+            "A,,low fat,0.0,Dairy,250.1,S2,2009,,Tier 3,Grocery Store,443.4",
+            "A,9.3,Low Fat,0.3,Dairy,248.0,S3,1985,High,Tier 3,Supermarket Type3,5000.0",
+            "B,,reg,0.0,Dairy,48.2,S2,2009,,Tier 3,Grocery Store,50.5",
+            "C,5.3,Regular,0.2,Meat,141.6,S1,1999,Medium,Tier 1,Supermarket Type1,2097.3",
+            "D,5.1,Regular,0.5,Dairy,100.0,S1,1999,Medium,Tier 1,Supermarket Type1,1000.0",
+        ]
+    )
+    + "\n"
+)
 
 
 @pytest.fixture
@@ -43,8 +58,8 @@ def folder(tmp_path, monkeypatch):
         raise requests.exceptions.ConnectionError("Failed to resolve raw.githubusercontent.com")
 
     monkeypatch.setattr(pooch, "retrieve", refuse)
-    monkeypatch.setattr(datasets, "RAW_FOLDER", tmp_path / "raw")
-    monkeypatch.setitem(datasets.SOURCES, NAME, (URL, hashlib.sha256(TEXT.encode()).hexdigest()))
+    monkeypatch.setattr(files, "RAW_FOLDER", tmp_path / "raw")
+    monkeypatch.setitem(files.SOURCES, NAME, (URL, hashlib.sha256(TEXT.encode()).hexdigest()))
     monkeypatch.setenv("QRGMM_DATA", str(tmp_path))
     monkeypatch.delenv("QRGMM_RUN", raising=False)  # else a failure here would be remembered for other tests
     (tmp_path / NAME).write_bytes(TEXT.encode())
@@ -122,9 +137,10 @@ def test_windows_line_ends_make_no_difference(folder):
 
 
 @pytest.mark.parametrize(
-    "text", [TEXT.replace("443.4", "443.5"), TEXT[:-40], TEXT + "\n", "", "<html>404</html>"],
+    "text",
+    [TEXT.replace("443.4", "443.5"), TEXT[:-40], TEXT + "\n", "", "<html>404</html>"],
     ids=["altered", "truncated", "longer", "empty", "a web page"],
-)  # fmt: skip
+)
 @pytest.mark.parametrize("stand_in", [False, True])
 def test_a_file_that_is_not_the_recorded_one_is_refused(folder, text, stand_in):
     (folder / NAME).write_bytes(text.encode())
@@ -151,8 +167,8 @@ def test_an_environment_variable_that_names_no_folder_is_refused(folder, monkeyp
 
 
 def test_the_raw_folder_is_searched_where_no_variable_is_set_or_its_folder_lacks_the_file(folder, monkeypatch):
-    datasets.RAW_FOLDER.mkdir()
-    (folder / NAME).rename(datasets.RAW_FOLDER / NAME)
+    files.RAW_FOLDER.mkdir()
+    (folder / NAME).rename(files.RAW_FOLDER / NAME)
     assert len(load_big_mart()) == 6
     monkeypatch.delenv("QRGMM_DATA")
     assert len(load_big_mart()) == 6
@@ -179,7 +195,7 @@ def test_without_data_the_message_says_what_to_do(folder, monkeypatch, error):
 
 def test_a_file_that_is_not_of_the_book_is_refused():
     with pytest.raises(ValueError, match=f"name must be one of {NAME}, .*, got 'sales.csv'"):
-        datasets.locate("sales.csv")
+        files.locate("sales.csv")
 
 
 class BadServer(BaseHTTPRequestHandler):
@@ -205,8 +221,8 @@ def test_a_download_that_fails_leaves_nothing_behind(tmp_path, monkeypatch, case
     if case == "closed":
         server.shutdown()
         server.server_close()
-    monkeypatch.setitem(datasets.SOURCES, NAME, (url, "0" * 64))
-    monkeypatch.setattr(datasets, "RAW_FOLDER", tmp_path)
+    monkeypatch.setitem(files.SOURCES, NAME, (url, "0" * 64))
+    monkeypatch.setattr(files, "RAW_FOLDER", tmp_path)
     monkeypatch.delenv("QRGMM_DATA", raising=False)
     monkeypatch.delenv("QRGMM_RUN", raising=False)
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
@@ -242,7 +258,7 @@ def download(text):
 def test_a_download_lands_in_the_raw_folder(folder, monkeypatch):
     (folder / NAME).unlink()
     monkeypatch.setattr(pooch, "retrieve", download(TEXT.replace("\n", "\r\n")))
-    assert datasets.locate(NAME) == datasets.RAW_FOLDER / NAME
+    assert files.locate(NAME) == files.RAW_FOLDER / NAME
     assert len(load_big_mart()) == 6
 
 
@@ -299,9 +315,11 @@ def test_an_own_table_gives_covariates_and_sales(write):
     path = write(TABLE)
     X, sales = load_sales_csv(path, "sold", **LISTS)
     assert X.to_dict("list") == {
-        "shop": ["007", "012", "007"], "brand": ["Ä & Söhne", "b, c", "Ä & Söhne"], "price": [9.5, 20.0, 10.0],
+        "shop": ["007", "012", "007"],
+        "brand": ["Ä & Söhne", "b, c", "Ä & Söhne"],
+        "price": [9.5, 20.0, 10.0],
         "weight": [1.0, 2.0, 3.0],
-    }  # fmt: skip
+    }
     assert sales.tolist() == [120.0, 0.0, 3.5] and sales.name == "sold" and sales.dtype == float
     assert X.index.equals(pd.RangeIndex(3)) and sales.index.equals(X.index)
     assert X.attrs["source"] == path.name
@@ -359,13 +377,13 @@ CELL = "column {!r} must hold {}, got {!r} in row {}"
     ("change", "options", "message"),
     [
         # no table
-        ((TABLE, ""), {}, "expected a header and at least one row of sales, got 0 rows"),
+        ((TABLE, ""), {}, "expected a header and at least one row, got 0 rows"),
         ((TABLE, "\n,,\n"), {}, "got 0 rows"),
         ((TABLE, "shop,sold\n"), {}, "got 1 rows"),
         ((TABLE, "<html>\n<h1>404</h1>\n</html>"), {}, "separated by commas, got one column, '<html>'"),
         ((",", ";"), {}, "separated by commas, got one column, ';shop;brand"),
-        (('c"', "c"), {}, "expected a CSV file in UTF-8, but unexpected end of data"),
-        (("call back,", ""), {}, "row 3 has 6 cells, expected 7 as in the header"),
+        (('c"', "c"), {}, "expected a CSV file, but unexpected end of data: was it cut off?"),
+        (("call back,", ""), {}, "row 3 has 6 cells, expected 7; the last fits 'note'"),
         (("1e1", "1,0"), {}, "row 5 has 8 cells, expected 7"),  # a decimal comma
         # columns
         (("price", "shop"), {}, "must have each column once, got ['shop'] more than once"),
@@ -422,7 +440,7 @@ def test_a_refusal_counts_all_bad_rows_and_names_five(write):
 
 
 def test_an_own_table_in_another_encoding_is_refused(write):
-    with pytest.raises(ValueError, match="own.csv: expected a CSV file in UTF-8, but 'utf-8' codec can't decode"):
+    with pytest.raises(ValueError, match="own.csv: expected text in UTF-8, got byte 0xc4 in row 2; save the file as"):
         load_sales_csv(write(TABLE, "latin-1"), "sold")
 
 

@@ -14,10 +14,11 @@ from safetensors.torch import save_file
 from sklearn.base import clone
 from sklearn.utils.estimator_checks import estimator_checks_generator
 
-from qrgmm import deepfm, deepfm_network
 from qrgmm.curve import QuantileCurve, quantile_levels
-from qrgmm.deepfm import HEADS, PARTS, DeepFMQRGMM, calibrated_levels, fit_replications, stacking_weights
-from qrgmm.deepfm_network import (
+from qrgmm.loss import pinball_loss
+from qrgmm.models import deepfm, deepfm_network
+from qrgmm.models.deepfm import HEADS, PARTS, DeepFMQRGMM, calibrated_levels, stacking_weights
+from qrgmm.models.deepfm_network import (
     FLEXIBLE,
     STIFF,
     field_basis,
@@ -27,9 +28,8 @@ from qrgmm.deepfm_network import (
     start_parameters,
     to_quantiles,
 )
-from qrgmm.encoding import FieldEncoder
-from qrgmm.loss import pinball_loss
-from qrgmm.quantile_regression import fit_quantile_grid
+from qrgmm.models.encoding import FieldEncoder
+from qrgmm.quantile_regression.grid import fit_quantile_grid
 
 RNG = np.random.default_rng(0)
 N = 90
@@ -66,10 +66,10 @@ def small_network(network, n_levels=5, dtype=torch.float32):
 
 def start(model, X, y, parts="fm+deep"):
     """The parameters of the flexible kind before the first step, and the encoder."""
-    frame, _, values, sales = model._prepare(X, y)
+    frame, _, _, sales = model._prepare(X, y)
     generators = [torch.Generator().manual_seed(seed) for seed in range(model.n_members)]
     network = replace(FLEXIBLE, parts=parts)
-    return deepfm._start(network, [model], [frame], [sales], values.shape[1], generators), sales
+    return model._start(network, frame, sales, generators), sales
 
 
 # The network
@@ -146,8 +146,9 @@ def test_training_goes_down_that_gradient(monkeypatch):
     leaves = {name: value.clone().requires_grad_() for name, value in parameters.items()}
     quantiles = to_quantiles(network_outputs(leaves, network, codes, basis), leaves["steps"], network.head)
     pinball_loss(y[..., None], quantiles, levels).mean(dim=(1, 2)).sum().backward()
-    rows, generators = torch.arange(7).expand(2, -1), [torch.Generator() for _ in range(2)]
-    trained = deepfm_network.train(network, parameters, codes, basis, y, rows, levels, generators)
+    rows, generators = torch.arange(14).reshape(2, 7), [torch.Generator() for _ in range(2)]
+    data = codes.flatten(0, 1), basis.flatten(0, 1), y.flatten(), rows, levels
+    trained = deepfm_network.train(network, parameters, *data, generators)
     for name, value in parameters.items():
         decayed = value * (1 - network.rate * network.decay(name))
         clear = leaves[name].grad.abs() > 1e-5  # the 1e-8 of Adam is nothing beside it
@@ -341,9 +342,12 @@ def test_without_options_there_is_one_kind_on_all_rows_at_its_own_levels():
 def trained(network, held_out=None):
     """Two members of the small network after training in whole batches."""
     parameters, codes, basis = small_network(network)
-    y, rows, levels = torch.linspace(-2, 2, 14).reshape(2, 7), torch.arange(5).expand(2, -1), torch.arange(1, 6) / 6
+    y, rows, levels = torch.linspace(-2, 2, 14).reshape(2, 7), torch.arange(14).reshape(2, 7), torch.arange(1, 6) / 6
     generators = [torch.Generator().manual_seed(5) for _ in range(2)]
-    found = deepfm_network.train(network, parameters, codes, basis, y, rows, levels, generators, held_out)
+    data = codes.flatten(0, 1), basis.flatten(0, 1), y.flatten(), rows[:, :5], levels
+    found = deepfm_network.train(
+        network, parameters, *data, generators, None if held_out is None else rows[:, held_out]
+    )
     if held_out is None:
         left = torch.tensor([5, 6])
         quantiles = predict_members(network, found, codes[:, left], basis[:, left])
@@ -363,7 +367,7 @@ def test_weights_are_averaged_over_the_second_half_of_training(monkeypatch):
 
 def test_early_stopping_gives_each_member_its_best_epoch():
     network = replace(FLEXIBLE, n_epochs=8, average=False, hidden=(3, 3), rate=0.3)
-    kept = trained(network, held_out=torch.tensor([[5, 6], [5, 6]]))
+    kept = trained(network, held_out=[5, 6])
     epochs, losses = zip(*(trained(replace(network, n_epochs=n)) for n in range(1, 9)))
     best = torch.stack(losses).argmin(dim=0)
     assert best[0] != best[1] and best.min() < 7, "the members differ, and the last epoch is not the best"
@@ -506,7 +510,7 @@ def test_other_files_are_refused(tmp_path):
     save_file({"a": torch.ones(2)}, tmp_path / "tensors")
     save_file({"a": torch.ones(2)}, tmp_path / "other", metadata={"kind": "other"})
     for name in ("text", "tensors", "other"):
-        with pytest.raises(ValueError, match=f"path must be a saved DeepFMQRGMM with an entry 'qrgmm', got .*{name}"):
+        with pytest.raises(ValueError, match=f"path must be a saved DeepFMQRGMM, got .*{name}"):
             DeepFMQRGMM.load(tmp_path / name)
     with pytest.raises(FileNotFoundError, match="nowhere"):
         DeepFMQRGMM.load(tmp_path / "nowhere")
@@ -518,35 +522,6 @@ def test_what_json_cannot_hold_is_not_half_written(tmp_path):
     with pytest.raises(ValueError, match="levels of column 'day' must be strings or numbers to be written, got Times"):
         model.save(tmp_path / "model")
     assert list(tmp_path.iterdir()) == []
-
-
-@pytest.mark.parametrize("options", [{}, {"early_stopping": True, "head": "increments"}, {"linear_start": True}])
-def test_replications_are_the_fits_of_single_data_sets(options):
-    # The second set lacks a store: its numbers of codes differ from the first.
-    rows = [np.arange(40), np.flatnonzero(FRAME["store"] != "c")[:40], np.arange(N - 40, N)]
-    data = [(FRAME.iloc[row], SALES[row]) for row in rows]
-    model = clone(MODEL).set_params(**options)
-    together = fit_replications(model, data)
-    assert not hasattr(model, "weights_")
-    for (X, y), one in zip(data, together):
-        alone = clone(model).fit(X, y)
-        assert one.parameters_[0]["embedding"].shape[1] >= alone.parameters_[0]["embedding"].shape[1]
-        # Products of matrices of another shape are added up in another order: 1e-7 a step, larger after many.
-        np.testing.assert_allclose(one.predict_curve(X).values, alone.predict_curve(X).values, rtol=1e-4)
-        np.testing.assert_allclose(one.weights_, alone.weights_, atol=1e-3)
-
-
-@pytest.mark.parametrize(
-    ("data", "message"),
-    [
-        ([], "data must hold at least one data set, got none"),
-        ([(FRAME, SALES), (FRAME[:40], SALES[:40])], "data must hold sets of one size, got rows and fields"),
-        ([(FRAME, SALES), (FRAME[["store", "price"]], SALES)], "data must hold sets of one size, got rows and fields"),
-    ],
-)
-def test_replications_of_different_sizes_are_refused(data, message):
-    with pytest.raises(ValueError, match=message):
-        fit_replications(MODEL, data)
 
 
 # Refusals

@@ -10,7 +10,8 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler, TargetEncoder
 from xgboost import XGBClassifier
 
-from qrgmm.delayed_payment import (
+from qrgmm.datasets.payment_practices import AVERAGE, LATE, LONGEST, clean_payment_practices, simulate_payment_practices
+from qrgmm.systems.delayed_payment import (
     COMPANY,
     DROPPED,
     FEATURES,
@@ -30,13 +31,6 @@ from qrgmm.delayed_payment import (
     search_grid,
     shared_companies,
     split_reports,
-)
-from qrgmm.payment_practices import (
-    AVERAGE,
-    LATE,
-    LONGEST,
-    clean_payment_practices,
-    simulate_payment_practices,
 )
 
 FEW_TREES = XGBClassifier(**XGBOOST | {"n_estimators": 30}, n_jobs=1)

@@ -12,12 +12,17 @@ from scipy.optimize import brentq
 
 from qrgmm import desk
 from qrgmm.curve import QuantileCurve
-from qrgmm.encoding import FieldEncoder
-from qrgmm.memo import panel, write_memo
-from qrgmm.metamodel import QRGMM
-from qrgmm.portfolio import loss_measures, portfolio_loss
+from qrgmm.datasets.big_mart import load_big_mart
+from qrgmm.desk.command import DESK_LEVELS
+from qrgmm.desk.decisions import CHAIN_COLUMNS
+from qrgmm.desk.memo import write_memo
+from qrgmm.desk.panel import panel
+from qrgmm.models.encoding import FieldEncoder
+from qrgmm.models.metamodel import QRGMM, bootstrap_curves
+from qrgmm.portfolio.copula import EllipticalCopula
+from qrgmm.portfolio.loans import loss_measures, portfolio_loss
 from qrgmm.risk import default_probability, expected_loss
-from qrgmm.warning_scores import total_risk_score
+from qrgmm.systems.warning_scores import total_risk_score
 
 LIMITS = {"max_default_probability": 0.05, "max_expected_loss_rate": 0.01}
 
@@ -33,7 +38,7 @@ def past():
 
 @pytest.fixture(scope="module")
 def model(past):
-    return QRGMM(desk.DESK_LEVELS, FieldEncoder()).fit(*past)
+    return QRGMM(DESK_LEVELS, FieldEncoder()).fit(*past)
 
 
 @pytest.fixture(scope="module")
@@ -54,14 +59,19 @@ def test_loans_are_the_largest_that_keep_every_limit(model, sellers):
     table = desk.size_loans(curve, price, **LIMITS, cap=900.0)
     loans = table["loan"].to_numpy()
     for i, loan in enumerate(loans):
-        rate = brentq(lambda x, i=i: expected_loss(curve[i], x, price[i]).item() / x - 0.01, 1e-6, 1e5, xtol=1e-10)
+        rate = brentq(
+            lambda x, i=i: expected_loss(curve[i], x, unit_revenue=price[i]).item() / x - 0.01, 1e-6, 1e5, xtol=1e-10
+        )
         bounds = {
             "max_default_probability": price[i] * curve.upper_quantile(0.05)[i, 0],
-            "max_expected_loss_rate": rate, "cap": 900.0,
-        }  # fmt: skip
+            "max_expected_loss_rate": rate,
+            "cap": 900.0,
+        }
         np.testing.assert_allclose(loan, min(bounds.values()), rtol=1e-9)
         assert table["binding"].iloc[i] == min(bounds, key=bounds.get)
-    np.testing.assert_allclose(table["default_probability"], default_probability(curve, loans[:, None], price)[:, 0])
+    np.testing.assert_allclose(
+        table["default_probability"], default_probability(curve, loans[:, None], unit_revenue=price)[:, 0]
+    )
     np.testing.assert_allclose(table["expected_loss_rate"] * loans, table["expected_loss"])
     np.testing.assert_allclose(table["mean_revenue"], price * curve.mean())
 
@@ -96,7 +106,7 @@ def test_a_band_covers_the_loan_of_the_truth():
     for _ in range(30):
         X = rng.uniform(size=(100, 1))
         y = 50 * X[:, 0] + truth.rvs(100, random_state=rng)
-        refits = desk.bootstrap_curves(QRGMM(levels=[0.2, 0.5]), X, y, x_new, 20, rng)
+        refits = bootstrap_curves(QRGMM(levels=[0.2, 0.5]), X, y, x_new, 20, rng)
         low, high = desk.loan_band(refits, max_default_probability=0.2)[0]
         inside.append(low <= exact <= high)
     assert 0.6 <= np.mean(inside) <= 0.97
@@ -178,15 +188,16 @@ def test_comparable_sellers_are_those_with_the_nearest_laws(found, model, past):
 def test_the_parts_sum_to_the_risk_of_all_loans(found, loading):
     loans, price = found.table["loan"].to_numpy(), found.unit_revenue
     place = desk.place_in_portfolio(found.curve, loans, loading, 5000, 3, unit_revenue=price)
-    copula = desk.EllipticalCopula(loadings=[loading] * 3)
-    losses = portfolio_loss(found.curve, loans, copula, 5000, 3, price)
+    copula = EllipticalCopula(loadings=[loading] * 3)
+    losses = portfolio_loss(found.curve, loans[:, None], copula, 5000, 3, price)
     np.testing.assert_allclose(place["cvar_part"].sum(), loss_measures(losses)["conditional_value_at_risk"])
     assert place["cvar_part"].sum() < place["cvar_alone"].sum()
 
 
 def test_flags_are_raised_from_their_thresholds_on():
-    indicators = dict(zip(desk.CHAIN_COLUMNS, ([0.6, 0.1], [0.5, 0.1], [0.4, 0.1], [0.6, 0.1], [0.3, 0.1], [0.5, 0.1],
-                                            [0.3, 0.1])))  # fmt: skip
+    indicators = dict(
+        zip(CHAIN_COLUMNS, ([0.6, 0.1], [0.5, 0.1], [0.4, 0.1], [0.6, 0.1], [0.3, 0.1], [0.5, 0.1], [0.3, 0.1]))
+    )
     frame = pd.DataFrame(indicators | {"industry": [0.2, 0.2], "late_probability": [0.29, 0.3]})
     score = total_risk_score([0.5, 0.45, 0.4], 1.0, 0.2, margin="survival")
     flags = desk.warning_flags(frame, 0.3, score)
@@ -217,7 +228,7 @@ def test_the_memo_says_what_was_decided_and_carries_everything_with_it(found, tm
     assert not re.search(r"""(?:src|href)=|https?://|@import|<Cy>""", text.replace("xmlns", ""))
     for name, row in found.table.iterrows():
         assert f"Lend up to {row['loan']:,.0f} (over refits {row['loan_low']:,.0f} to" in text, name
-    assert text.count("<svg class=\"chart\"") == 6 and text.count("aria-label") >= 7
+    assert text.count('<svg class="chart"') == 6 and text.count("aria-label") >= 7
     assert "price: 14 (reference" in text and "made up" in text and "nan" not in text.split("<script")[0].lower()
 
 
@@ -265,7 +276,7 @@ def test_the_command_raises_flags_from_columns(files, tmp_path):
 
 
 def test_without_a_history_the_command_uses_the_books_data_and_says_so(tmp_path, monkeypatch, capsys):
-    big_mart = desk.load_big_mart(stand_in=True)
+    big_mart = load_big_mart(stand_in=True)
     big_mart.head(2).drop(columns="Item_Outlet_Sales").to_csv(tmp_path / "sellers.csv", index=False)
     monkeypatch.chdir(tmp_path)
     desk.main(["sellers.csv", "--refits", "0"])
@@ -285,7 +296,7 @@ def test_without_a_history_the_command_uses_the_books_data_and_says_so(tmp_path,
         ({"options": ["--max-default-probability", "2"]}, r"max_default_probability must lie in \[0, 1\], got 2"),
         ({"options": ["--max-late-probability", "0.5"]}, r"no columns \['late_probability'\]"),
     ],
-)  # fmt: skip
+)
 def test_bad_files_are_refused_in_one_line_and_nothing_is_written(files, change, message, capsys, tmp_path):
     for name in ("sellers", "history"):
         if name in change:

@@ -17,11 +17,11 @@ import numpy as np
 import pytest
 
 from qrgmm.curve import QuantileCurve
-from qrgmm.memo import panel
+from qrgmm.desk.panel import panel
 from qrgmm.risk import default_probability, expected_loss, largest_loan, loss_given_default
 
 ROOT = Path(__file__).resolve().parents[1]
-SCRIPT = ROOT / "qrgmm" / "desk_panel.js"
+SCRIPT = ROOT / "qrgmm" / "desk" / "panel.js"
 MEASURES = {
     "default_probability": default_probability,
     "expected_loss": expected_loss,
@@ -62,11 +62,15 @@ def make_cases(rng):
     """Arguments of the script's two functions, and what the package answers."""
     cases, risks, loans = [], [], []
     limits = [
-        {"max_default_probability": 0.05}, {"max_default_probability": 0.013, "max_expected_loss_rate": 0.004},
-        {"max_expected_loss_rate": 0.01}, {"max_default_probability": 0.2, "cap": 120.0},
-        {"max_default_probability": 0.0}, {"max_expected_loss_rate": 0.0}, {"max_default_probability": 1.0, "cap": 9e9},
+        {"max_default_probability": 0.05},
+        {"max_default_probability": 0.013, "max_expected_loss_rate": 0.004},
+        {"max_expected_loss_rate": 0.01},
+        {"max_default_probability": 0.2, "cap": 120.0},
+        {"max_default_probability": 0.0},
+        {"max_expected_loss_rate": 0.0},
+        {"max_default_probability": 1.0, "cap": 9e9},
         {"max_default_probability": 0.5, "max_expected_loss_rate": 0.3},
-    ]  # fmt: skip
+    ]
     for curve in make_curves(rng).values():
         for row in range(len(curve)):
             law, revenue = curve[row], float(rng.uniform(0.5, 200))
@@ -74,7 +78,7 @@ def make_cases(rng):
             tried = np.r_[0.0, knots, rng.uniform(0, 1.3 * max(knots[-1], 1), 20)]
             sized = [largest_loan(law, unit_revenue=revenue, **limit).item() for limit in limits]
             tried = np.r_[tried, sized].clip(0)
-            risks.append({name: measure(law, tried, revenue)[0] for name, measure in MEASURES.items()})
+            risks.append({name: measure(law, tried, unit_revenue=revenue)[0] for name, measure in MEASURES.items()})
             loans.append(sized)
             shared = {"below": law.below.tolist(), "up_to": law.up_to.tolist()}
             case = {"law": shared, "q": law.values[0].tolist(), "revenue": revenue, "loans": tried.tolist()}

@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from qrgmm import system_studies
-from qrgmm.copula import ClaytonCopula
-from qrgmm.early_warning import (
+from qrgmm.portfolio.copula import ClaytonCopula
+from qrgmm.studies import systems as system_studies
+from qrgmm.systems.early_warning import (
     TERM,
     Bank,
     Controller,
@@ -22,7 +22,7 @@ from qrgmm.early_warning import (
     best_threshold,
     monthly_default_probability,
 )
-from qrgmm.warning_scores import (
+from qrgmm.systems.warning_scores import (
     EQUAL_WEIGHTS,
     ETA,
     PARTIES,

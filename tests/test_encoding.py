@@ -9,7 +9,7 @@ import pytest
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 
-from qrgmm.encoding import FieldEncoder
+from qrgmm.models.encoding import FieldEncoder
 
 FRAME = pd.DataFrame(
     {
@@ -34,8 +34,9 @@ def test_fields_become_indicators_and_standardised_columns():
     np.testing.assert_allclose(encoder.transform(FRAME), expected, rtol=1e-12, atol=1e-15)
     assert list(encoder.feature_names_in_) == ["store", "promoted", "price", "year"] and encoder.n_features_in_ == 4
     assert {name: list(levels) for name, levels in encoder.categories_.items()} == {
-        "store": ["a", "b", "c"], "promoted": [False, True]
-    }  # fmt: skip
+        "store": ["a", "b", "c"],
+        "promoted": [False, True],
+    }
 
 
 def test_codes_number_the_sorted_levels():

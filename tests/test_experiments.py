@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 from unittest.mock import ANY
@@ -17,10 +18,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from qrgmm import experiments, studies, workers
 from qrgmm.curve import QuantileCurve
-from qrgmm.experiments import replicate, run
-from qrgmm.results import load_results
+from qrgmm.studies import qrgmm_paper, runner, workers
+from qrgmm.studies.results import load_results
+from qrgmm.studies.runner import replicate, run
+from qrgmm.studies.study import compare_samples
 
 STUDY = "test_problem_1"
 N = 4
@@ -63,8 +65,8 @@ def test_a_dask_cluster_gives_the_same_bytes(recorded, tmp_path):
     assert (tmp_path / f"{STUDY}_tiny.csv").read_bytes() == recorded
 
 
-COMMAND = [sys.executable, "-m", "qrgmm.experiments", STUDY]
-ENVIRONMENT = os.environ | {"PYTHONPATH": str(experiments.ROOT)}
+COMMAND = [sys.executable, "-m", "qrgmm.studies", STUDY]
+ENVIRONMENT = os.environ | {"PYTHONPATH": str(runner.ROOT)}
 
 
 HAS_PROC = Path("/proc/self/environ").exists()
@@ -123,13 +125,13 @@ def test_a_run_with_nothing_left_to_do_keeps_its_record(tmp_path, recorded):
 
 def test_another_setting_does_not_reuse_finished_replications(tmp_path, monkeypatch):
     first = run("crossing", "tiny", 1, tmp_path)
-    monkeypatch.setitem(studies.SIZES["crossing"]["tiny"], "roots", [11])
+    monkeypatch.setitem(qrgmm_paper.STUDIES["crossing"].sizes["tiny"], "roots", [11])
     second = run("crossing", "tiny", 1, tmp_path)
     assert first["x"].tolist() != second["x"].tolist()
 
 
 def test_the_command_line_runs_and_records(tmp_path):
-    assert experiments.main(["crossing", STUDY, "--replications", "1", "--folder", str(tmp_path)]) == 0
+    assert runner.main(["crossing", STUDY, "--replications", "1", "--folder", str(tmp_path)]) == 0
     assert set(load_results("crossing", "tiny", tmp_path)["metric"]) == {"misplaced", "crossing"}
     assert set(load_results(STUDY, "tiny", tmp_path)["replication"]) == {0}
 
@@ -149,8 +151,8 @@ def made_up(monkeypatch):
         computed.append(len(computed))
         return [("qrgmm", "a", "ks", 0.5, rng.random()), ("cwgan", "a", "ks", np.nan, rng.random())]
 
-    monkeypatch.setitem(experiments.STUDIES, "crossing", study)
-    monkeypatch.setattr(experiments, "_commit", lambda: "today")  # asking git takes longer than all else
+    monkeypatch.setitem(runner.STUDIES, "crossing", replace(runner.STUDIES["crossing"], replicate=study))
+    monkeypatch.setattr(runner, "_commit", lambda: "today")  # asking git takes longer than all else
     return computed
 
 
@@ -167,7 +169,7 @@ def test_there_is_at_least_one_replication(tmp_path, n):
 
 def test_the_command_line_refuses_no_replications(tmp_path, capsys):
     with pytest.raises(SystemExit):
-        experiments.main(["crossing", "--replications", "0", "--folder", str(tmp_path)])
+        runner.main(["crossing", "--replications", "0", "--folder", str(tmp_path)])
     assert "--replications must be at least 1, got 0" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
 
@@ -181,7 +183,7 @@ def test_fewer_replications_replace_more_only_if_asked_by_name(tmp_path, made_up
         run("crossing", "tiny", 2, tmp_path, afresh=True)
     assert (read(tmp_path, ".csv"), read(tmp_path, ".json")) == four
     assert run("crossing", "tiny", None, tmp_path)["replication"].nunique() == 4
-    assert experiments.main(["crossing", "--replications", "2", "--folder", str(tmp_path), "--fewer"]) == 0
+    assert runner.main(["crossing", "--replications", "2", "--folder", str(tmp_path), "--fewer"]) == 0
     assert load_results("crossing", "tiny", tmp_path)["replication"].nunique() == 2
     assert json.loads(read(tmp_path, ".json"))["n_replications"] == 2
 
@@ -206,14 +208,14 @@ def test_a_fresh_clone_adds_to_what_is_recorded(tmp_path, made_up):
 @pytest.mark.parametrize("study", ["early_warning", "synthetic_peers", "payment_models"])
 def test_records_of_the_repository_become_parts_and_the_same_bytes(tmp_path, monkeypatch, study):
     for ending in (".csv", ".json"):
-        shutil.copy(experiments.RESULTS / f"{study}_tiny{ending}", tmp_path)
+        shutil.copy(runner.RESULTS / f"{study}_tiny{ending}", tmp_path)
     before = read(tmp_path, ".csv", study)
     recorded = load_results(study, "tiny")
 
     def remember(study, size, replication):
         return recorded[recorded["replication"] == replication]
 
-    monkeypatch.setattr(experiments, "replicate", remember)
+    monkeypatch.setattr(runner, "replicate", remember)
     run(study, "tiny", 3, tmp_path)
     run(study, "tiny", 3, tmp_path)
     assert read(tmp_path, ".csv", study) == before
@@ -238,11 +240,12 @@ def test_what_other_code_recorded_is_refused_until_it_is_recorded_afresh(tmp_pat
     if clone:
         shutil.rmtree(tmp_path / "parts")
     before = read(tmp_path, ".csv"), read(tmp_path, ".json")
-    monkeypatch.setitem(experiments.STUDIES, "crossing", lambda rng, **setting: [("qrgmm", "a", "ks", np.nan, 1.0)])
+    other = replace(runner.STUDIES["crossing"], replicate=lambda rng, **setting: [("qrgmm", "a", "ks", np.nan, 1.0)])
+    monkeypatch.setitem(runner.STUDIES, "crossing", other)
     with pytest.raises(RuntimeError, match=r"parts.*today's code does not repeat .*DIFFER.*--afresh \(afresh=True\)"):
         run("crossing", "tiny", 4, tmp_path)
     assert (read(tmp_path, ".csv"), read(tmp_path, ".json")) == before
-    assert experiments.main(["crossing", "--folder", str(tmp_path), "--afresh"]) == 0
+    assert runner.main(["crossing", "--folder", str(tmp_path), "--afresh"]) == 0
     assert load_results("crossing", "tiny", tmp_path)["value"].tolist() == [1, 1, 1]
     run("crossing", "tiny", 4, tmp_path)
 
@@ -255,9 +258,9 @@ def test_a_run_afresh_that_is_stopped_goes_on_and_does_not_mix_with_the_old_reco
         asked.append(replication)
         if len(asked) == 3:
             raise KeyboardInterrupt
-        return pd.DataFrame([("crossing", "qrgmm", "a", "ks", np.nan, replication, 7.0)], columns=experiments.COLUMNS)
+        return pd.DataFrame([("crossing", "qrgmm", "a", "ks", np.nan, replication, 7.0)], columns=runner.COLUMNS)
 
-    monkeypatch.setattr(experiments, "replicate", other)
+    monkeypatch.setattr(runner, "replicate", other)
     with pytest.raises(KeyboardInterrupt):
         run("crossing", "tiny", 3, tmp_path, afresh=True)
     assert 7 not in load_results("crossing", "tiny", tmp_path)["value"].tolist()
@@ -272,7 +275,7 @@ def test_a_chaotic_model_may_differ_when_a_run_goes_on(tmp_path, monkeypatch, ma
 
     def moved(model, amount):
         values = recorded["value"] + amount * (recorded["model"] == model)
-        monkeypatch.setattr(experiments, "replicate", lambda *_: recorded.assign(value=values))
+        monkeypatch.setattr(runner, "replicate", lambda *_: recorded.assign(value=values))
         run("crossing", "tiny", 3, tmp_path)
 
     moved("cwgan", 0.05)
@@ -286,7 +289,7 @@ def test_a_chaotic_model_may_differ_when_a_run_goes_on(tmp_path, monkeypatch, ma
 def test_a_stop_between_the_two_files_is_mended_by_the_next_run(tmp_path, monkeypatch, made_up, unwritten, n_before):
     if n_before:
         run("crossing", "tiny", n_before, tmp_path)
-    write = experiments._write
+    write = runner._write
 
     def full(path, text):
         if path.parent == tmp_path and path.suffix == unwritten:
@@ -294,7 +297,7 @@ def test_a_stop_between_the_two_files_is_mended_by_the_next_run(tmp_path, monkey
         write(path, text)
 
     with monkeypatch.context() as patch:
-        patch.setattr(experiments, "_write", full)
+        patch.setattr(runner, "_write", full)
         with pytest.raises(OSError, match="No space left"):
             run("crossing", "tiny", 4, tmp_path)
     assert not (tmp_path / "crossing_tiny.json").exists(), "never rows with the provenance of others"
@@ -322,7 +325,7 @@ def test_a_full_disk_leaves_no_scratch_file(tmp_path, monkeypatch):
 
     monkeypatch.setattr(Path, "write_text", full)
     with pytest.raises(OSError, match="No space left"):
-        experiments._write(tmp_path / "file.json", "{}")
+        runner._write(tmp_path / "file.json", "{}")
     assert not list(tmp_path.iterdir())
 
 
@@ -421,7 +424,7 @@ def test_workers_with_other_code_or_none_are_named_and_get_no_work(tmp_path):
     from dask.distributed import LocalCluster
 
     other, none = tmp_path / "other", tmp_path / "none"
-    shutil.copytree(experiments.ROOT / "qrgmm", other / "qrgmm", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(runner.ROOT / "qrgmm", other / "qrgmm", ignore=shutil.ignore_patterns("__pycache__"))
     with (other / "qrgmm" / "loss.py").open("a", encoding="utf-8") as file:
         file.write("# changed\n")
     (none / "qrgmm").mkdir(parents=True)
@@ -488,34 +491,34 @@ def test_xgboost_is_known_by_one_name_whatever_its_distribution(monkeypatch):
                 return "1.2"
             raise PackageNotFoundError(name)
 
-        monkeypatch.setattr(experiments, "version", version)
+        monkeypatch.setattr(runner, "version", version)
 
     for name in ("xgboost", "xgboost-cpu"):
         installed(name)
-        assert experiments._version("xgboost") == "1.2"
+        assert runner._version("xgboost") == "1.2"
     installed("numpy")
     with pytest.raises(PackageNotFoundError):
-        experiments._version("xgboost")
+        runner._version("xgboost")
     monkeypatch.undo()
-    assert "xgboost" in experiments.describe_run("crossing", "tiny", 1, 0, [])["versions"]
+    assert "xgboost" in runner.describe_run("crossing", "tiny", 1, 0, [])["versions"]
 
 
 def test_exact_distances_are_those_of_many_draws():
-    problem, x = studies.PROBLEMS["test_problem_2"], [[4.0, 4.0]]
+    problem, x = qrgmm_paper.PROBLEMS["test_problem_2"], [[4.0, 4.0]]
     levels = np.arange(1, 20) / 20
     curve = QuantileCurve(levels, 0.9 * problem.ppf(x, levels) + 1)
-    exact = studies.exact_distances(curve, problem, x, 100_000)
+    exact = qrgmm_paper.exact_distances(curve, problem, x, 100_000)
     draws = curve.sample(400_000, rng=0)[0]
     truth = problem.ppf(x, np.random.default_rng(1).random(400_000))[0]
-    scores = studies.compare_samples(draws, truth)
-    np.testing.assert_allclose(exact["ks"], studies._ks_to_truth(draws, problem, x), atol=0.003)
+    scores = compare_samples(draws, truth)
+    np.testing.assert_allclose(exact["ks"], qrgmm_paper._ks_to_truth(draws, problem, x), atol=0.003)
     np.testing.assert_allclose([exact["ks"], exact["wd"]], [scores["ks"], scores["wd"]], rtol=0.03)
 
 
 def test_kn_finds_the_better_treatment_and_stops_early_where_it_is_easy():
     rng = np.random.default_rng(0)
     easy = [[55.0, 0.1, 0.0, 1.0], [55.0, 0.1, 1.0, 0.0]]
-    (first, n_first), (second, n_second) = (studies.select_by_kn(patient, rng, 0.25, 0.05, 50) for patient in easy)
+    (first, n_first), (second, n_second) = (qrgmm_paper.select_by_kn(patient, rng, 0.25, 0.05, 50) for patient in easy)
     assert (first, second) == (1, 0)
-    hard, n_hard = studies.select_by_kn([70.0, 0.05, 0.5, 0.5], rng, 0.25, 0.05, 50)
+    hard, n_hard = qrgmm_paper.select_by_kn([70.0, 0.05, 0.5, 0.5], rng, 0.25, 0.05, 50)
     assert max(n_first, n_second) < n_hard

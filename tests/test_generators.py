@@ -10,7 +10,7 @@ from scipy import stats
 from sklearn.base import clone
 from sklearn.utils.estimator_checks import estimator_checks_generator
 
-from qrgmm.generators import (
+from qrgmm.models.generators import (
     CWGAN_SETTINGS,
     DIFFUSION_SETTINGS,
     FLOW_SETTINGS,
@@ -135,7 +135,7 @@ def test_predictions_come_from_one_curve_with_one_law_per_row(model):
 def test_blocks_do_not_change_the_draws(model, monkeypatch):
     model = clone(model).fit(X, Y)
     curve = model.predict_curve(X[:9])
-    monkeypatch.setattr("qrgmm.generators.BLOCK", 7)
+    monkeypatch.setattr("qrgmm.models.generators.BLOCK", 7)
     np.testing.assert_allclose(model.predict_curve(X[:9]).values, curve.values, rtol=1e-5)
     assert np.isfinite(model.sample(X[:9], 50, rng=0)).all()
 

@@ -19,16 +19,14 @@ from ledger_rules import (
     worst,
 )
 
-from qrgmm.results import PAPER, RESULTS
+from qrgmm.studies.results import PAPER, RESULTS
 
 ROOT = Path(__file__).resolve().parents[1]
 ROWS = [row for paper in ledger_page.read_ledger() for row in paper["rows"]]
 JUDGED = [row for rows in ledger_page.judge_papers().values() for row in rows]
 TEXTS = [*(ROOT / "notebooks").glob("[0-9][0-9]_*.md"), *(ROOT / "book").glob("*.md")]
 LABELS = {
-    label
-    for path in TEXTS
-    for label in re.findall(r"^\((\S+)\)=$", path.read_text(encoding="utf-8"), re.MULTILINE)
+    label for path in TEXTS for label in re.findall(r"^\((\S+)\)=$", path.read_text(encoding="utf-8"), re.MULTILINE)
 }
 each_row = pytest.mark.parametrize("row", ROWS, ids=[f"{i} {row['place']}" for i, row in enumerate(ROWS)])
 each_judged = pytest.mark.parametrize("judged", JUDGED, ids=[f"{i} {row.verdict}" for i, row in enumerate(JUDGED)])

@@ -7,9 +7,10 @@ from scipy import stats
 from sklearn.base import clone
 
 from qrgmm.curve import quantile_levels
-from qrgmm.encoding import FieldEncoder
-from qrgmm.metamodel import QRGMM, bootstrap_curves
-from qrgmm.quantile_regression import fit_quantile_grid
+from qrgmm.models.deepfm import DeepFMQRGMM
+from qrgmm.models.encoding import FieldEncoder
+from qrgmm.models.metamodel import QRGMM, bootstrap_curves
+from qrgmm.quantile_regression.grid import fit_quantile_grid
 
 RNG = np.random.default_rng(0)
 X = RNG.uniform(1, 2, size=(400, 2))
@@ -177,3 +178,40 @@ def test_exponential_tails_reach_below_the_lowest_quantile():
     clamped, tailed = (model.predict_curve([[1.5]]) for model in models)
     np.testing.assert_array_equal(tailed.ppf(clamped.levels), clamped.values)
     assert tailed.ppf(0.001) < clamped.ppf(0.001) and tailed.std() > clamped.std()
+
+
+def test_weights_count_rows_as_repeating_them_does():
+    rng = np.random.default_rng(5)
+    X, weights = rng.normal(size=(80, 2)), rng.integers(0, 4, 80)
+    y = X @ [1.0, 2.0] + rng.gumbel(size=80)
+    weighted = QRGMM().fit(X, y, sample_weight=weights)
+    repeated = QRGMM().fit(np.repeat(X, weights, axis=0), np.repeat(y, weights))
+    np.testing.assert_array_equal(weighted.levels_, repeated.levels_)
+    np.testing.assert_allclose(weighted.predict_quantiles(X, 0.3), repeated.predict_quantiles(X, 0.3), rtol=1e-6)
+
+
+def test_bad_weights_are_refused():
+    X, y = np.arange(9.0)[:, None], np.arange(9.0)
+    for weights, message in ((-np.ones(9), "[Nn]egative"), (np.ones(8), "sample_weight"), (np.zeros(9), "zero")):
+        with pytest.raises(ValueError, match=message):
+            QRGMM().fit(X, y, sample_weight=weights)
+
+
+@pytest.mark.parametrize("as_array", [False, True])
+def test_a_saved_model_predicts_the_same_to_the_last_bit(tmp_path, as_array):
+    rng = np.random.default_rng(6)
+    frame = pd.DataFrame({"store": rng.choice(["a", "b"], 60), "price": rng.uniform(1, 2, 60)})
+    X = frame[["price"]].to_numpy() if as_array else frame
+    model = QRGMM(levels=[0.1, 0.5, 0.9], tails="exponential").fit(X, rng.gamma(3.0, size=60))
+    model.save(tmp_path / "model.safetensors")
+    loaded = QRGMM.load(tmp_path / "model.safetensors")
+    np.testing.assert_array_equal(loaded.predict_curve(X).values, model.predict_curve(X).values)
+    with pytest.raises(ValueError, match="path must be a saved DeepFMQRGMM, got .*it holds a QRGMM"):
+        DeepFMQRGMM.load(tmp_path / "model.safetensors")
+
+
+def test_the_names_of_rows_survive_from_the_data_frame_to_quantiles():
+    frame = pd.DataFrame({"price": [1.0, 2.0, 3.0, 4.0]}, index=["a", "b", "c", "d"])
+    curve = QRGMM(levels=4).fit(frame, [1.0, 2.0, 3.0, 5.0]).predict_curve(frame[1:])
+    assert curve.to_frame([0.5]).index.tolist() == curve.index.tolist() == ["b", "c", "d"]
+    assert curve[[2, 0]].index.tolist() == ["d", "b"]

@@ -17,7 +17,7 @@ from qrgmm.metrics import (
     noise_floor,
     wasserstein_distance,
 )
-from qrgmm.quantile_regression import fit_quantile_grid
+from qrgmm.quantile_regression.grid import fit_quantile_grid
 
 RNG = np.random.default_rng(0)
 A, B = RNG.normal(size=200), RNG.normal(0.3, 1.2, size=150)

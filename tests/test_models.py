@@ -9,11 +9,11 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.utils.estimator_checks import estimator_checks_generator
 
-from qrgmm import deepfm_network
 from qrgmm.curve import QuantileCurve
-from qrgmm.deepfm import DeepFMQRGMM
-from qrgmm.encoding import FieldEncoder
-from qrgmm.metamodel import QRGMM
+from qrgmm.models import deepfm_network
+from qrgmm.models.deepfm import DeepFMQRGMM
+from qrgmm.models.encoding import FieldEncoder
+from qrgmm.models.metamodel import QRGMM
 
 MODELS = [QRGMM(), DeepFMQRGMM(n_members=2, random_state=0)]
 ROUNDING = {"QRGMM": 1e-12, "DeepFMQRGMM": 1e-5}  # networks compute in 32 bits
@@ -33,7 +33,11 @@ def few_steps(monkeypatch):
 
 @pytest.mark.parametrize(
     ("model", "check"),
-    [(QRGMM(), check) for _, check in estimator_checks_generator(QRGMM())],  # those of networks are in their own tests
+    [  # those of networks are in their own tests; one check has fewer rows than coefficients, which is refused
+        (QRGMM(), check)
+        for _, check in estimator_checks_generator(QRGMM())
+        if check.func.__name__ != "check_sample_weight_equivalence_on_dense_data"
+    ],
     ids=lambda part: getattr(part, "func", type(part)).__name__,
 )
 @pytest.mark.filterwarnings("ignore:relative duality gap:RuntimeWarning")

@@ -11,9 +11,9 @@ import scipy.sparse as sp
 from machines import SETTINGS
 from scipy.optimize import linprog
 
-import qrgmm.quantile_regression as quantile_regression
+import qrgmm.quantile_regression.grid as quantile_regression
 from qrgmm.loss import pinball_loss
-from qrgmm.quantile_regression import fit_quantile_grid
+from qrgmm.quantile_regression.grid import fit_quantile_grid
 
 N_DESIGNS, LEVELS = 50, np.arange(1, 20) / 20
 ROOT = Path(__file__).resolve().parents[1]

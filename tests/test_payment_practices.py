@@ -8,9 +8,8 @@ import pooch
 import pytest
 import requests
 
-from qrgmm import datasets
-from qrgmm.datasets import load_payment_practices
-from qrgmm.payment_practices import (
+from qrgmm.datasets import files
+from qrgmm.datasets.payment_practices import (
     AVERAGE,
     CHANGED,
     COLUMNS,
@@ -24,40 +23,78 @@ from qrgmm.payment_practices import (
     PERCENTAGES,
     SHORTEST,
     clean_payment_practices,
+    load_payment_practices,
     read_payment_practices,
     select_filings,
     simulate_payment_practices,
 )
 
 HEADER_23 = [
-    "Report Id", "Start date", "End date", "Filing date", "Company", "Company number",
-    "Payments made in the reporting period", "Average time to pay", "% Invoices paid within 30 days",
-    "% Invoices paid between 31 and 60 days", "% Invoices paid later than 60 days",
-    "% Invoices not paid within agreed terms", "Shortest (or only) standard payment period",
-    "Longest standard payment period", "Maximum contractual payment period", "Payment terms have changed",
-    "Suppliers notified of changes", "Participates in payment codes", "E-Invoicing offered",
-    "Supply-chain financing offered", "Policy covers charges for remaining on supplier list",
-    "Charges have been made for remaining on supplier list", "URL",
-]  # fmt: skip
+    "Report Id",
+    "Start date",
+    "End date",
+    "Filing date",
+    "Company",
+    "Company number",
+    "Payments made in the reporting period",
+    "Average time to pay",
+    "% Invoices paid within 30 days",
+    "% Invoices paid between 31 and 60 days",
+    "% Invoices paid later than 60 days",
+    "% Invoices not paid within agreed terms",
+    "Shortest (or only) standard payment period",
+    "Longest standard payment period",
+    "Maximum contractual payment period",
+    "Payment terms have changed",
+    "Suppliers notified of changes",
+    "Participates in payment codes",
+    "E-Invoicing offered",
+    "Supply-chain financing offered",
+    "Policy covers charges for remaining on supplier list",
+    "Charges have been made for remaining on supplier list",
+    "URL",
+]
 HEADER_52 = [
-    "Report Id", "Policy Regime", "Financial period start date", *HEADER_23[1:6],
-    "Qualifying contracts in reporting period", "Payments made in reporting period",
-    "Qualifying construction contracts in reporting period", "Construction contracts have retention clauses",
-    "Average time to pay", "Total value invoices paid within 30 days",
-    "Total value invoices paid between 31 and 60 days", "Total value invoices paid later than 60 days",
-    *HEADER_23[8:11], "Total value invoices paid later than agreed terms", HEADER_23[11],
-    "% Invoices not paid due to dispute", *HEADER_23[12:14], "Standard payment terms", *HEADER_23[15:17],
-    HEADER_23[14], "Maximum contractual payment period information", "Other information payment terms",
-    "Retention clauses included in all construction contracts", "Retention clauses included in standard payment terms",
+    "Report Id",
+    "Policy Regime",
+    "Financial period start date",
+    *HEADER_23[1:6],
+    "Qualifying contracts in reporting period",
+    "Payments made in reporting period",
+    "Qualifying construction contracts in reporting period",
+    "Construction contracts have retention clauses",
+    "Average time to pay",
+    "Total value invoices paid within 30 days",
+    "Total value invoices paid between 31 and 60 days",
+    "Total value invoices paid later than 60 days",
+    *HEADER_23[8:11],
+    "Total value invoices paid later than agreed terms",
+    HEADER_23[11],
+    "% Invoices not paid due to dispute",
+    *HEADER_23[12:14],
+    "Standard payment terms",
+    *HEADER_23[15:17],
+    HEADER_23[14],
+    "Maximum contractual payment period information",
+    "Other information payment terms",
+    "Retention clauses included in all construction contracts",
+    "Retention clauses included in standard payment terms",
     "Retention clauses are used in specific circumstances",
-    "Description of specific circumstances for retention clauses", "Retention clauses used above a specific sum",
-    "Value above which retention clauses are used", "Retention clauses are at a standard rate",
-    "Retention clauses standard rate percentage", "Retention clauses have parity with client",
-    "Description of parity policy", "Retention clause money release description",
-    "Retention clause money release is staged", "Description of stages for money release",
-    "Retention value compared to client retentions as %", "Retention value compared to total payments as %",
-    "Dispute resolution process", *HEADER_23[17:],
-]  # fmt: skip
+    "Description of specific circumstances for retention clauses",
+    "Retention clauses used above a specific sum",
+    "Value above which retention clauses are used",
+    "Retention clauses are at a standard rate",
+    "Retention clauses standard rate percentage",
+    "Retention clauses have parity with client",
+    "Description of parity policy",
+    "Retention clause money release description",
+    "Retention clause money release is staged",
+    "Description of stages for money release",
+    "Retention value compared to client retentions as %",
+    "Retention value compared to total payments as %",
+    "Dispute resolution process",
+    *HEADER_23[17:],
+]
 REPORT = dict(
     zip(
         HEADER_23,
@@ -162,14 +199,15 @@ def test_a_bad_cell_is_refused_with_its_row_and_column(tmp_path, column, cell, e
     before = path.read_bytes()
     with pytest.raises(ValueError) as caught:
         load_payment_practices(path)
-    assert str(caught.value) == f"{path}: row 2, column {column!r}: expected {expected}"
+    assert str(caught.value) == f"{path}: column {column!r} must hold {expected} in row 3"
     assert path.read_bytes() == before
 
 
 def test_a_bad_period_is_refused(tmp_path):
     header = ["Period"] + [name for name in HEADER_23 if name not in (*DATES, "URL")]
     path = write(tmp_path, [report() | {"Period": "2019 - 2020"}], header)
-    with pytest.raises(ValueError, match="row 1, column 'Period': expected a period such as '2019 JAN - 2019 JUN'"):
+    expected = "column 'Period' must hold a period such as '2019 JAN - 2019 JUN', got '2019 - 2020' in row 2"
+    with pytest.raises(ValueError, match=expected):
         read_payment_practices(path)
 
 
@@ -178,32 +216,34 @@ def test_a_missing_column_is_named(tmp_path, missing):
     header = [name for name in HEADER_23 if name != missing]
     with pytest.raises(ValueError) as caught:
         read_payment_practices(write(tmp_path, [report()], header))
-    assert f"the column {missing!r} is missing; " in str(caught.value)
+    assert f"has no columns {[missing]}; " in str(caught.value)
 
 
 def test_a_renamed_column_is_named_with_its_new_name(tmp_path):
     header = ["Average time to pay (days)" if name == AVERAGE else name for name in HEADER_23]
-    expected = "'Average time to pay' is missing; was it renamed to 'Average time to pay \\(days\\)'"
+    expected = r"no columns \['Average time to pay'\]; was '.*pay' renamed to 'Average time to pay \(days\)'"
     with pytest.raises(ValueError, match=expected):
         read_payment_practices(write(tmp_path, [report()], header))
 
 
 def test_a_column_that_is_there_twice_is_refused(tmp_path):
     path = write(tmp_path, [report() | {HEADER_52[9]: "True"}], [*HEADER_23, HEADER_52[9]])
-    with pytest.raises(ValueError, match="the column 'Payments made in the reporting period' must be there once"):
+    expected = r"must have each column once, got \['Payments made in the reporting period'\] more than once"
+    with pytest.raises(ValueError, match=expected):
         read_payment_practices(path)
 
 
 TEXT = ",".join(HEADER_23) + "\n" + ",".join(REPORT.values()) + "\n"
 BROKEN = {
-    "empty": (b"", "expected a header and reports, got an empty file"),
-    "header only": (TEXT.split("\n")[0].encode(), "expected at least one report below the header, got none"),
-    "latin-1": (TEXT.replace("MEDTRONIC", "CAF\xc9").encode("latin-1"), r"text in UTF-8, .*\(line 2\) is 0xc9"),
-    "utf-16": (TEXT.encode("utf-16"), r"expected text in UTF-8, but byte 0 \(line 1\)"),
-    "cut off": (TEXT.encode()[:-90], "row 1 has 1[0-9] cells, expected 23; the last fits '"),
+    "empty": (b"", "expected a header and at least one row, got 0 rows"),
+    "header only": (TEXT.split("\n")[0].encode(), "expected a header and at least one row, got 1 rows"),
+    "latin-1": (TEXT.replace("MEDTRONIC", "CAF\xc9").encode("latin-1"), "text in UTF-8, got byte 0xc9 in row 2"),
+    "utf-16": (TEXT.encode("utf-16"), "text in UTF-8, got byte 0xff in row 1"),
+    "cut off": (TEXT.encode()[:-90], "row 2 has 1[0-9] cells, expected 23; the last fits '"),
     "cut off in a quoted text": (TEXT.replace("MEDTRONIC", '"MED').encode(), "expected a CSV file, but .* cut off"),
-    "semicolons": (TEXT.replace(",", ";").encode(), "the column 'Report Id' is missing, and 21 more"),
-    "a web page": (b"<html>\n<body>404</body>\n", "the column 'Report Id' is missing"),
+    "semicolons": (TEXT.replace(",", ";").encode(), "separated by commas, got one column, 'Report Id;"),
+    "another table": (b"a,b\n1,2\n", r"has no columns \['Report Id', 'Start date', 'End date'\] and 19 more; it has \['a', 'b'\]"),
+    "a web page": (b"<html>\n<body>404</body>\n", "separated by commas, got one column, '<html>'"),
 }
 
 
@@ -262,9 +302,16 @@ def test_dates_that_cannot_be_become_missing_and_the_report_stays(tmp_path, star
 
 @pytest.mark.parametrize(
     ("column", "typed", "kept"),
-    [(AVERAGE, 999, True), (AVERAGE, 1000, False), (AVERAGE, 4_323_394, False), (SHORTEST, 1000, False),
-     (LONGEST, 1264, False), (MAXIMUM, 5475, True), (MAXIMUM, 99_999, False)],
-)  # fmt: skip
+    [
+        (AVERAGE, 999, True),
+        (AVERAGE, 1000, False),
+        (AVERAGE, 4_323_394, False),
+        (SHORTEST, 1000, False),
+        (LONGEST, 1264, False),
+        (MAXIMUM, 5475, True),
+        (MAXIMUM, 99_999, False),
+    ],
+)
 def test_sentinels_become_missing_and_the_report_stays(tmp_path, column, typed, kept):
     cleaned = clean(tmp_path, report(**{column: str(typed)}))
     assert cleaned[column].notna().tolist() == [kept] and cleaned.attrs["cleaning"]["sentinels"] == int(not kept)
@@ -321,8 +368,12 @@ def test_the_stand_in_has_the_published_statistics_of_the_full_export():
     assert late.quantile(0.8) == pytest.approx(51, abs=2)  # the paper's figure 1
     np.testing.assert_allclose(time.quantile([0.25, 0.5, 0.75]), [25, 35, 46], atol=2)
     np.testing.assert_allclose(reports[MAXIMUM].quantile([0.25, 0.5, 0.75]), [45, 60, 90], atol=5)
-    shares = {CHANGED: 564, "Participates in payment codes": 2035, "E-Invoicing offered": 5511,
-              "Supply-chain financing offered": 1544}  # fmt: skip
+    shares = {
+        CHANGED: 564,
+        "Participates in payment codes": 2035,
+        "E-Invoicing offered": 5511,
+        "Supply-chain financing offered": 1544,
+    }
     for name, count in shares.items():
         assert reports[name].mean() == pytest.approx(count / 23_028, abs=0.02)
     assert reports[LONGEST].isna().mean() == pytest.approx(7868 / 23_028, abs=0.02)
@@ -346,7 +397,7 @@ def no_network(tmp_path, monkeypatch):
         raise requests.exceptions.ConnectionError("Failed to resolve raw.githubusercontent.com")
 
     monkeypatch.setattr(pooch, "retrieve", refuse)
-    monkeypatch.setattr(datasets, "RAW_FOLDER", tmp_path / "raw")
+    monkeypatch.setattr(files, "RAW_FOLDER", tmp_path / "raw")
     monkeypatch.setenv("QRGMM_DATA", str(tmp_path))
     monkeypatch.delenv("QRGMM_RUN", raising=False)  # else a failure here would be remembered for other tests
     return tmp_path
@@ -370,7 +421,7 @@ def test_a_snapshot_is_verified_whichever_checksum_is_known(no_network, monkeypa
     known = hashlib.sha256(data).hexdigest()
     if snapshot != "scf":
         known = "git " + hashlib.sha1(b"blob " + str(len(data)).encode() + b"\0" + data).hexdigest()
-    monkeypatch.setitem(datasets.SOURCES, path.name, ("", known))
+    monkeypatch.setitem(files.SOURCES, path.name, ("", known))
     assert load_payment_practices(snapshot=snapshot).attrs["source"].startswith("UK payment practices")
 
 

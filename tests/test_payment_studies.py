@@ -3,22 +3,21 @@
 import numpy as np
 import pytest
 
-from qrgmm import payment_studies
-from qrgmm.delayed_payment import COMPANY, PREDICTORS, make_forecast_rows
-from qrgmm.payment_practices import LATE
-from qrgmm.payment_studies import FEWER, NOTES, SIZES, STUDIES, load_reports
+from qrgmm.datasets.payment_practices import LATE
+from qrgmm.studies import payments as payment_studies
+from qrgmm.studies.payments import STUDIES, load_reports
+from qrgmm.systems.delayed_payment import COMPANY, PREDICTORS, make_forecast_rows
 
 
 def table(study, seed=0):
-    rows = STUDIES[study](np.random.default_rng(seed), **SIZES[study]["tiny"])
+    rows = STUDIES[study].replicate(np.random.default_rng(seed), **STUDIES[study].sizes["tiny"])
     return {(model, test, metric, None if np.isnan(x) else x): value for model, test, metric, x, value in rows}
 
 
-def test_every_study_has_its_sizes_its_note_and_its_number_of_replications():
-    assert STUDIES.keys() == SIZES.keys() == NOTES.keys() == FEWER.keys()
-    for sizes in SIZES.values():
-        assert set(sizes) == {"tiny", "paper", "full"}
-        assert sizes["tiny"].keys() == sizes["paper"].keys() == sizes["full"].keys()
+def test_every_study_has_the_same_settings_at_every_size():
+    for study in STUDIES.values():
+        assert set(study.sizes) == {"tiny", "paper", "full"}
+        assert len({tuple(sorted(setting)) for setting in study.sizes.values()}) == 1
 
 
 @pytest.mark.parametrize("study", ["payment_models_window", "payment_missing", "payment_forecast"])

@@ -7,7 +7,7 @@ import torch
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 
-from qrgmm.peers import BoostedQuantiles, Engression, QuantileForest, SplineFlow
+from qrgmm.models.peers import BoostedQuantiles, Engression, QuantileForest, SplineFlow
 
 RNG = np.random.default_rng(0)
 STORES = np.array([0.0, 20.0, 40.0])

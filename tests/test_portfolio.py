@@ -9,11 +9,10 @@ from laws import curves
 from scipy import stats
 from scipy.optimize import linprog
 
-from qrgmm import system_studies
-from qrgmm.copula import ClaytonCopula, EllipticalCopula, fit_copula
 from qrgmm.curve import QuantileCurve, quantile_levels
-from qrgmm.metamodel import QRGMM
-from qrgmm.portfolio import (
+from qrgmm.models.metamodel import QRGMM
+from qrgmm.portfolio.copula import ClaytonCopula, EllipticalCopula, fit_copula
+from qrgmm.portfolio.loans import (
     allocate_cvar,
     largest_portfolio,
     loss_measures,
@@ -22,13 +21,8 @@ from qrgmm.portfolio import (
     stress,
     tail_weights,
 )
-from qrgmm.risk import (
-    conditional_value_at_risk,
-    expected_loss,
-    largest_loan,
-    shortfall_moment,
-    value_at_risk,
-)
+from qrgmm.risk import conditional_value_at_risk, expected_loss, largest_loan, shortfall_moment, value_at_risk
+from qrgmm.studies import systems as system_studies
 
 LEVELS = quantile_levels(10_000)
 
@@ -40,7 +34,7 @@ def make_curve(n_sellers, seed=0):
 
 
 CURVE = make_curve(6)
-LOANS = CURVE.ppf([0.3])[:, 0]
+LOANS = CURVE.ppf([0.3])
 PRICE = np.array([1.0, 2.0, 0.5, 3.0, 1.5, 1.0])
 TOGETHER, APART = (EllipticalCopula(loadings=np.full(6, loading)) for loading in (1.0, 0.0))
 TIED = EllipticalCopula(loadings=np.full(6, 0.6), df=4)
@@ -50,9 +44,9 @@ TIED = EllipticalCopula(loadings=np.full(6, 0.6), df=4)
 
 
 def test_with_independence_means_and_variances_add_up():
-    losses = portfolio_loss(CURVE, LOANS * PRICE, APART, 200_000, 0, PRICE)
-    mean = expected_loss(CURVE, (LOANS * PRICE)[:, None], PRICE)[:, 0]
-    variance = shortfall_moment(CURVE, (LOANS * PRICE)[:, None], 2, PRICE)[:, 0] - mean**2
+    losses = portfolio_loss(CURVE, LOANS * PRICE[:, None], APART, 200_000, 0, PRICE)
+    mean = expected_loss(CURVE, LOANS * PRICE[:, None], unit_revenue=PRICE)[:, 0]
+    variance = shortfall_moment(CURVE, LOANS * PRICE[:, None], order=2, unit_revenue=PRICE)[:, 0] - mean**2
     assert abs(losses.mean() - mean.sum()) < 4 * losses.std() / np.sqrt(len(losses))
     # The standard error of a variance from the fourth moment.
     error = np.std((losses - losses.mean()) ** 2) / np.sqrt(len(losses))
@@ -64,10 +58,10 @@ def test_comonotone_loans_have_the_sum_of_vars_and_cvars(level):
     losses = portfolio_loss(CURVE, LOANS, TOGETHER, 100_000, 1)
     # VaR of a sample is a quantile at a random level; the sums at the ends of its confidence band.
     reach = 4 * np.sqrt(level * (1 - level) / len(losses))
-    low, high = (value_at_risk(CURVE, LOANS[:, None], level + sign * reach).sum() for sign in (-1, 1))
+    low, high = (value_at_risk(CURVE, LOANS, level=level + sign * reach).sum() for sign in (-1, 1))
     measures = loss_measures(losses, level)
     assert low <= measures["value_at_risk"] <= high
-    exact = conditional_value_at_risk(CURVE, LOANS[:, None], level).sum()
+    exact = conditional_value_at_risk(CURVE, LOANS, level=level).sum()
     np.testing.assert_allclose(measures["conditional_value_at_risk"], exact, rtol=0.02)
 
 
@@ -80,7 +74,7 @@ def test_comonotone_sums_are_exact_on_an_even_grid_of_scenarios():
 
     losses = portfolio_loss(CURVE, LOANS, Grid(), 20_000)
     level = 0.95 - 0.5 / 20_000  # a level of the grid
-    exact = value_at_risk(CURVE, LOANS[:, None], level).sum()
+    exact = value_at_risk(CURVE, LOANS, level=level).sum()
     np.testing.assert_allclose(loss_measures(losses, level)["value_at_risk"], exact, rtol=1e-9)
 
 
@@ -93,11 +87,11 @@ def test_every_margin_is_kept_whatever_the_copula():
 
 
 def test_chunks_are_the_same_scenarios_for_every_use(monkeypatch):
-    monkeypatch.setattr("qrgmm.portfolio.CELLS", 600)  # 100 scenarios at a time
-    monkeypatch.setattr("qrgmm.portfolio.SELLERS", 4)
+    monkeypatch.setattr("qrgmm.portfolio.loans.CELLS", 600)  # 100 scenarios at a time
+    monkeypatch.setattr("qrgmm.portfolio.loans.SELLERS", 4)
     losses = portfolio_loss(CURVE, LOANS, TIED, 250, 3)
     revenue = revenue_scenarios(CURVE, TIED, 250, 3)
-    np.testing.assert_allclose(losses, (LOANS[:, None] - revenue).clip(0).sum(axis=0), rtol=1e-12)
+    np.testing.assert_allclose(losses, (LOANS - revenue).clip(0).sum(axis=0), rtol=1e-12)
     parts = allocate_cvar(CURVE, LOANS, TIED, 250, 3, level=0.9)
     cvar = loss_measures(losses, 0.9)["conditional_value_at_risk"]
     np.testing.assert_allclose(parts.sum(), cvar, rtol=1e-12)
@@ -126,7 +120,7 @@ def test_tail_weights_are_a_law_with_a_ceiling_and_give_the_cvar(losses, level):
 @given(curves(values=st.floats(0, 100), max_rows=4), st.floats(0.5, 0.99))
 def test_contributions_sum_to_the_cvar(curve, level):
     copula = EllipticalCopula(loadings=np.full(len(curve), 0.5))
-    loans = np.linspace(10, 80, len(curve))
+    loans = np.linspace(10, 80, len(curve))[:, None]
     parts = allocate_cvar(curve, loans, copula, 300, 0, level)
     cvar = loss_measures(portfolio_loss(curve, loans, copula, 300, 0), level)["conditional_value_at_risk"]
     np.testing.assert_allclose(parts.sum(), cvar, rtol=1e-9, atol=1e-9)
@@ -136,17 +130,19 @@ def test_contributions_sum_to_the_cvar(curve, level):
 def test_contributions_are_the_slopes_of_the_cvar():
     # Euler: the derivative when the share held in a loan grows, at fixed loans; here one loan is held 1.001 times.
     revenue = revenue_scenarios(CURVE, TIED, 4000, 0)
-    losses = (LOANS[:, None] - revenue).clip(0)
+    losses = (LOANS - revenue).clip(0)
     parts = allocate_cvar(CURVE, LOANS, TIED, 4000, 0)
     for i in range(6):
-        up, down = (tail_weights(losses.sum(axis=0) + h * losses[i]) @ (losses.sum(axis=0) + h * losses[i])
-                    for h in (1e-3, -1e-3))  # fmt: skip
+        up, down = (
+            tail_weights(losses.sum(axis=0) + h * losses[i]) @ (losses.sum(axis=0) + h * losses[i])
+            for h in (1e-3, -1e-3)
+        )
         np.testing.assert_allclose(parts[i], (up - down) / 2e-3, rtol=0.01)
 
 
 def test_comonotone_contributions_are_the_cvars_of_the_loans_alone():
     parts = allocate_cvar(CURVE, LOANS, TOGETHER, 100_000, 0)
-    alone = conditional_value_at_risk(CURVE, LOANS[:, None], 0.95)[:, 0]
+    alone = conditional_value_at_risk(CURVE, LOANS, level=0.95)[:, 0]
     np.testing.assert_allclose(parts, alone, rtol=0.03)
 
 
@@ -173,7 +169,7 @@ def test_a_factor_held_where_it_usually_is_changes_little_and_held_low_costs():
     # Averaged over the factor, the stressed means are the mean.
     nodes, weights = np.polynomial.hermite_e.hermegauss(15)
     means = [portfolio_loss(CURVE, LOANS, factor, 5000, 0, factor=f).mean() for f in nodes]
-    exact = expected_loss(CURVE, LOANS[:, None]).sum()
+    exact = expected_loss(CURVE, LOANS).sum()
     np.testing.assert_allclose(weights @ means / weights.sum(), exact, rtol=0.03)
 
 
@@ -183,12 +179,21 @@ def test_a_factor_held_where_it_usually_is_changes_little_and_held_low_costs():
 def solve_by_highs(revenue, budget, level, cap=None):
     """Rockafellar and Uryasev's linear programme: loans, VaR, excess per scenario, loss per seller and scenario."""
     n, s = revenue.shape
-    excess = sp.hstack([
-        sp.csr_array((s, n)), -np.ones((s, 1)), -sp.eye_array(s), sp.kron(np.ones((1, n)), sp.eye_array(s)),
-    ])  # fmt: skip
-    loss = sp.hstack([
-        sp.kron(sp.eye_array(n), np.ones((s, 1))), sp.csr_array((n * s, 1 + s)), -sp.eye_array(n * s),
-    ])  # fmt: skip
+    excess = sp.hstack(
+        [
+            sp.csr_array((s, n)),
+            -np.ones((s, 1)),
+            -sp.eye_array(s),
+            sp.kron(np.ones((1, n)), sp.eye_array(s)),
+        ]
+    )
+    loss = sp.hstack(
+        [
+            sp.kron(sp.eye_array(n), np.ones((s, 1))),
+            sp.csr_array((n * s, 1 + s)),
+            -sp.eye_array(n * s),
+        ]
+    )
     cvar = np.concatenate([np.zeros(n), [1.0], np.full(s, 1 / ((1 - level) * s)), np.zeros(n * s)])
     rows = sp.vstack([excess, loss, sp.csr_array(cvar[None])]).tocsr()
     right = np.concatenate([np.zeros(s), revenue.ravel(), [budget]])
@@ -208,8 +213,9 @@ def test_the_largest_portfolio_is_that_of_linear_programming(n_sellers, n_scenar
     assert best * (1 - 1e-9) <= ours.bound <= best * (1 + 1e-3)
     assert ours.conditional_value_at_risk <= budget * (1 + 1e-9)
     losses = (ours.loans[:, None] - revenue).clip(0).sum(axis=0)
-    np.testing.assert_allclose(loss_measures(losses, 0.9)["conditional_value_at_risk"],
-                               ours.conditional_value_at_risk, rtol=1e-9)  # fmt: skip
+    np.testing.assert_allclose(
+        loss_measures(losses, 0.9)["conditional_value_at_risk"], ours.conditional_value_at_risk, rtol=1e-9
+    )
 
 
 def test_three_sellers_by_brute_force_and_out_of_sample():
@@ -229,7 +235,7 @@ def test_three_sellers_by_brute_force_and_out_of_sample():
     brute = (first + second + low)[low > 0].max()
     assert brute * (1 - 1e-3) <= ours.loans.sum() and brute <= ours.bound * (1 + 1e-9)
     np.testing.assert_allclose(ours.loans.sum(), brute, rtol=2e-3)
-    fresh = portfolio_loss(curve, ours.loans, copula, 200_000, 1)
+    fresh = portfolio_loss(curve, ours.loans[:, None], copula, 200_000, 1)
     np.testing.assert_allclose(loss_measures(fresh)["conditional_value_at_risk"], budget, rtol=0.08)
 
 
@@ -291,9 +297,16 @@ REVENUE = np.array([[10.0, 20.0, 30.0], [5.0, 10.0, 15.0]])
     ("make", "message"),
     [
         (lambda: portfolio_loss(CURVE, LOANS, ClaytonCopula(1.0, 5), 10), "copula must have 6 dimensions, one per"),
-        (lambda: portfolio_loss(CURVE, LOANS[:5], TIED, 10), r"loans must be finite, a number or of shape \(6,\)"),
+        (lambda: portfolio_loss(CURVE, LOANS[:5], TIED, 10), r"loans must be a number, .* got shape \(5, 1\)"),
+        (lambda: portfolio_loss(CURVE, LOANS.T, TIED, 10), r"loans must be one per seller, .* shape \(6, 1\), got"),
+        (lambda: portfolio_loss(CURVE, LOANS[:, 0], TIED, 10), r"loans of shape \(6,\) for 6 rows can be read in two"),
+        (lambda: allocate_cvar(CURVE, LOANS[:, 0], TIED, 10), r"loans of shape \(6,\) for 6 rows can be read in two"),
+        (lambda: stress(CURVE, LOANS[:, 0], TIED, 10), r"loans of shape \(6,\) for 6 rows can be read in two ways"),
         (lambda: portfolio_loss(CURVE, np.nan, TIED, 10), "loans must be finite"),
-        (lambda: portfolio_loss(CURVE, LOANS, TIED, 10, unit_revenue=-1.0), "unit_revenue must be positive, got -1"),
+        (
+            lambda: portfolio_loss(CURVE, LOANS, TIED, 10, unit_revenue=-1),
+            "unit_revenue must be positive and finite, got -1",
+        ),
         (lambda: portfolio_loss(CURVE, LOANS, TIED, 0), "n_scenarios must be a whole number of at least 1, got 0"),
         (lambda: revenue_scenarios(CURVE, TIED, np.inf), "n_scenarios must be a whole number of at least 1, got inf"),
         (lambda: portfolio_loss(CURVE, LOANS, TIED, 10, drop=1.0), r"drop must lie in \[0, 1\), got 1.0"),
@@ -307,7 +320,7 @@ REVENUE = np.array([[10.0, 20.0, 30.0], [5.0, 10.0, 15.0]])
         (lambda: largest_portfolio(REVENUE, 3.0, cap=[1.0]), r"cap must be a number or have shape \(2,\), got"),
         (lambda: largest_portfolio(REVENUE, 3.0, least=5.0, cap=4.0), "not above cap, got 5 and 4"),
     ],
-)  # fmt: skip
+)
 def test_bad_input_is_refused_by_name(make, message):
     with pytest.raises(ValueError, match=message):
         make()

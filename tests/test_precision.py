@@ -6,9 +6,9 @@ import pytest
 import torch
 from sklearn.base import clone
 
-from qrgmm.deepfm import DeepFMQRGMM
-from qrgmm.generators import ConditionalDiffusion, ConditionalWGAN, RectifiedFlow
-from qrgmm.peers import Engression, SplineFlow
+from qrgmm.models.deepfm import DeepFMQRGMM
+from qrgmm.models.generators import ConditionalDiffusion, ConditionalWGAN, RectifiedFlow
+from qrgmm.models.peers import Engression, SplineFlow
 
 RNG = np.random.default_rng(0)
 X = pd.DataFrame({"store": RNG.choice(["a", "b", "c"], 200), "price": RNG.uniform(1, 2, 200)})

@@ -8,8 +8,8 @@ from scipy.optimize import linprog
 
 from qrgmm.curve import quantile_levels
 from qrgmm.loss import pinball_loss
-from qrgmm.quantile_regression import fit_quantile_grid
-from qrgmm.simplex import relative_duality_gap
+from qrgmm.quantile_regression.grid import fit_quantile_grid
+from qrgmm.quantile_regression.simplex import relative_duality_gap
 
 LEVELS = np.array([0.01, 0.1, 0.25, 0.5, 0.77, 0.9, 0.99])
 
@@ -46,10 +46,20 @@ def make_problem(name):
 
 
 PROBLEMS = [
-    "engel", "ties", "heavy tails", "dependent columns", "one-hot with every level", "rows barely above columns",
-    "single column", "no intercept", "a column of zeros", "far from zero",
-    "many rows", "many rows with ties", "many rows and dependent columns",
-]  # fmt: skip
+    "engel",
+    "ties",
+    "heavy tails",
+    "dependent columns",
+    "one-hot with every level",
+    "rows barely above columns",
+    "single column",
+    "no intercept",
+    "a column of zeros",
+    "far from zero",
+    "many rows",
+    "many rows with ties",
+    "many rows and dependent columns",
+]
 
 
 def total_loss(X, y, tau, coef):
@@ -218,7 +228,7 @@ def test_gap_is_infinite_when_the_equation_of_a_small_column_is_violated(scale):
 
 def test_an_uncertified_level_is_named_in_a_warning(monkeypatch):
     gaps = {0.25: np.nan, 0.5: 0.0}
-    monkeypatch.setattr("qrgmm.simplex.relative_duality_gap", lambda X, y, tau, *_: gaps[tau])
+    monkeypatch.setattr("qrgmm.quantile_regression.simplex.relative_duality_gap", lambda X, y, tau, *_: gaps[tau])
     with pytest.warns(RuntimeWarning, match=r"relative duality gap above 1e-06 at levels \[0.25\]"):
         fit_quantile_grid(np.ones((5, 1)), np.arange(5.0), [0.25, 0.5])
 

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from designs import DESIGNS, LEVELS, make_design
 
-import qrgmm.quantile_regression as solver
-from qrgmm import simplex
+import qrgmm.quantile_regression.grid as solver
 from qrgmm.loss import pinball_loss
-from qrgmm.quantile_regression import fit_quantile_grid
+from qrgmm.quantile_regression import simplex
+from qrgmm.quantile_regression.grid import fit_quantile_grid
 
 ANSWERS = json.loads((Path(__file__).parent / "fixtures" / "quantreg.json").read_text(encoding="utf-8"))
 PATHS = ["screening", "simplex"]
@@ -181,8 +181,8 @@ def test_screening_never_holds_an_array_of_rows_by_levels():
 @pytest.mark.parametrize("n_steps", [1, 4, 9])
 def test_screening_is_right_where_the_interior_point_is_cut_short(n_steps, force, monkeypatch):
     force("screening")
-    monkeypatch.setattr("qrgmm.interior_point.MAX_STEPS_WARM", n_steps)
-    monkeypatch.setattr("qrgmm.interior_point.MAX_STEPS_COLD", n_steps)
+    monkeypatch.setattr("qrgmm.quantile_regression.interior_point.MAX_STEPS_WARM", n_steps)
+    monkeypatch.setattr("qrgmm.quantile_regression.interior_point.MAX_STEPS_COLD", n_steps)
     X, y, _ = make_design("heavy tails")
     fit = fit_quantile_grid(X, y, LEVELS)
     found = total_losses(X, y, LEVELS, fit.coef)
@@ -192,12 +192,13 @@ def test_screening_is_right_where_the_interior_point_is_cut_short(n_steps, force
 
 def test_screening_names_the_levels_that_neither_method_reaches(force, monkeypatch):
     force("screening")
+
     def give_up(solver, right_hand_side, moved):
         return 0 * right_hand_side, np.full(solver.getNumCol(), 0.5), 0
 
-    monkeypatch.setattr("qrgmm.interior_point.MAX_STEPS_WARM", 4)
-    monkeypatch.setattr("qrgmm.interior_point.MAX_STEPS_COLD", 4)
-    monkeypatch.setattr("qrgmm.screening.solve_programme", give_up)
+    monkeypatch.setattr("qrgmm.quantile_regression.interior_point.MAX_STEPS_WARM", 4)
+    monkeypatch.setattr("qrgmm.quantile_regression.interior_point.MAX_STEPS_COLD", 4)
+    monkeypatch.setattr("qrgmm.quantile_regression.screening.solve_programme", give_up)
     X, y, _ = make_design("heavy tails")
     with pytest.warns(RuntimeWarning, match="relative duality gap above 1e-06 at levels") as caught:
         fit = fit_quantile_grid(X, y, LEVELS)

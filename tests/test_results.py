@@ -6,16 +6,27 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from qrgmm.delayed_payment import MODELS
-from qrgmm.experiments import REPLICATIONS, SIZES, STUDIES, check, default_replications
-from qrgmm.generator_studies import PUBLISHED as GENERATORS
-from qrgmm.results import COLUMNS, CONDITIONAL, PAPER, RESULTS, compare_with_paper, load_results
+from qrgmm.studies.generators import PUBLISHED as GENERATORS
+from qrgmm.studies.results import COLUMNS, CONDITIONAL, PAPER, RESULTS, compare_with_paper, load_results
+from qrgmm.studies.runner import STUDIES, check, default_replications
+from qrgmm.systems.delayed_payment import MODELS
 
-RECORDED = [(study, size) for study in STUDIES for size in REPLICATIONS]
+RECORDED = [(study, size) for study in STUDIES for size in ("tiny", "paper")]
 PROVENANCE = {
-    "command", "study", "size", "setting", "note", "n_replications", "seed", "commits", "versions", "device", "machine",
-    "minutes", "date",
-}  # fmt: skip
+    "command",
+    "study",
+    "size",
+    "setting",
+    "note",
+    "n_replications",
+    "seed",
+    "commits",
+    "versions",
+    "device",
+    "machine",
+    "minutes",
+    "date",
+}
 # Not among ours: timings (machines differ, benchmarks/ has them), and a distance that takes minutes a replication.
 NOT_OURS = {"time", "unconditional, 10000 rows"}
 PUBLISHED = sorted({study for path in PAPER.glob("*.csv") for study in pd.read_csv(path)["study"]})
@@ -27,7 +38,7 @@ def test_a_record_is_complete_and_says_where_it_comes_from(study, size):
     assert record.keys() == PROVENANCE
     assert all(record[key] for key in PROVENANCE - {"setting"})  # a study of a whole table has nothing to set
     assert (record["study"], record["size"]) == (study, size)
-    assert record["setting"] == SIZES[study][size]
+    assert record["setting"] == STUDIES[study].sizes[size]
     results = load_results(study, size)
     assert results.columns.tolist() == COLUMNS
     counts = results.loc[~results["metric"].isin(CONDITIONAL), "replication"].value_counts()

@@ -37,32 +37,37 @@ MEASURES = [
     shortfall_moment,
     value_at_risk,
     conditional_value_at_risk,
-    lambda curve, loans, unit_revenue: shortfall_moment(curve, loans, 1.5, unit_revenue),
-    lambda curve, loans, unit_revenue: loss_given_default(curve, loans, unit_revenue),
-    lambda curve, loans, unit_revenue: exceedance_probability(curve, loans, 2.5, unit_revenue),
-    lambda curve, loans, unit_revenue: excess_loss(curve, loans, 2.5, unit_revenue),
-    lambda curve, loans, unit_revenue: distortion_risk(curve, loans, wang_transform(0.4), unit_revenue),
-    lambda curve, loans, unit_revenue: risk_profile(curve, loans, unit_revenue)["squared_loss"],
+    lambda curve, loans, unit_revenue: shortfall_moment(curve, loans, order=1.5, unit_revenue=unit_revenue),
+    lambda curve, loans, unit_revenue: loss_given_default(curve, loans, unit_revenue=unit_revenue),
+    lambda curve, loans, unit_revenue: exceedance_probability(curve, loans, threshold=2.5, unit_revenue=unit_revenue),
+    lambda curve, loans, unit_revenue: excess_loss(curve, loans, threshold=2.5, unit_revenue=unit_revenue),
+    lambda curve, loans, unit_revenue: distortion_risk(
+        curve, loans, distortion=wang_transform(0.4), unit_revenue=unit_revenue
+    ),
+    lambda curve, loans, unit_revenue: risk_profile(curve, loans, unit_revenue=unit_revenue)["squared_loss"],
 ]
 NAMES = ["PD", "EL", "squared", "VaR", "CVaR", "power 1.5", "LGD", "exceedance", "excess", "Wang", "profile"]
 each_measure = pytest.mark.parametrize("measure", MEASURES, ids=NAMES)
 
 revenues = st.sampled_from([1.0, 0.25, 3.0, 17.3])
 loan_lists = st.lists(sales, min_size=1, max_size=8)
+loan_rows = loan_lists.map(lambda loans: np.array(loans)[None])  # shared by all rows, however many there are
 
 
 # The measures.
 
 
-@given(curves(), loan_lists, revenues)
+@given(curves(), loan_rows, revenues)
 def test_moments_of_the_loss_equal_exact_arithmetic(curve, loans, revenue):
-    units = np.array(loans) / revenue
+    units = loans / revenue
     for order, measure in enumerate([default_probability, expected_loss, shortfall_moment]):
         exact = revenue**order * exact_moments(curve, units, order)
         np.testing.assert_allclose(measure(curve, loans, unit_revenue=revenue), exact, rtol=1e-12, atol=1e-250)
     for order in (0, 3, 0.5):
         exact = revenue**order * exact_moments(curve, units, order)
-        np.testing.assert_allclose(shortfall_moment(curve, loans, order, revenue), exact, rtol=1e-10, atol=1e-250)
+        np.testing.assert_allclose(
+            shortfall_moment(curve, loans, order=order, unit_revenue=revenue), exact, rtol=1e-10, atol=1e-250
+        )
 
 
 @pytest.mark.parametrize("revenue", [1.0, 3.7])
@@ -70,21 +75,27 @@ def test_measures_of_draws_equal_means_over_the_losses(revenue):
     loans = np.array([0.0, 30.0, DRAWS[0, 0] * revenue, 95.5, 300.0, 2000.0])
     loss = (loans[:, None] - revenue * DRAWS[:, None, :]).clip(0)  # (n_rows, n_loans, n_draws)
     default = revenue * DRAWS[:, None, :] < loans[:, None]
-    pd = default_probability(EMPIRICAL, loans, revenue)
+    pd = default_probability(EMPIRICAL, loans, unit_revenue=revenue)
     np.testing.assert_allclose(pd, default.mean(axis=-1), rtol=1e-12)
-    np.testing.assert_allclose(expected_loss(EMPIRICAL, loans, revenue), loss.mean(axis=-1), rtol=1e-12)
-    np.testing.assert_allclose(shortfall_moment(EMPIRICAL, loans, 2, revenue), (loss**2).mean(axis=-1), rtol=1e-12)
+    np.testing.assert_allclose(expected_loss(EMPIRICAL, loans, unit_revenue=revenue), loss.mean(axis=-1), rtol=1e-12)
+    np.testing.assert_allclose(
+        shortfall_moment(EMPIRICAL, loans, order=2, unit_revenue=revenue), (loss**2).mean(axis=-1), rtol=1e-12
+    )
     beyond = (loss - 20.0).clip(0)
-    np.testing.assert_allclose(excess_loss(EMPIRICAL, loans, 20.0, revenue), beyond.mean(axis=-1), rtol=1e-12)
+    np.testing.assert_allclose(
+        excess_loss(EMPIRICAL, loans, threshold=20.0, unit_revenue=revenue), beyond.mean(axis=-1), rtol=1e-12
+    )
     exceeding = (loss > 20.0).mean(axis=-1)
-    np.testing.assert_allclose(exceedance_probability(EMPIRICAL, loans, 20.0, revenue), exceeding, rtol=1e-12)
+    np.testing.assert_allclose(
+        exceedance_probability(EMPIRICAL, loans, threshold=20.0, unit_revenue=revenue), exceeding, rtol=1e-12
+    )
     given_default = np.divide(loss.sum(axis=-1), default.sum(axis=-1), out=np.full(pd.shape, np.nan), where=pd > 0)
-    np.testing.assert_allclose(loss_given_default(EMPIRICAL, loans, revenue), given_default, rtol=1e-12)
+    np.testing.assert_allclose(loss_given_default(EMPIRICAL, loans, unit_revenue=revenue), given_default, rtol=1e-12)
 
 
 @pytest.mark.parametrize("revenue", [1.0, np.array([0.5, 4.0, 3.3, 1.0])], ids=["shared", "per row"])
 def test_the_profile_holds_what_the_four_functions_return(revenue):
-    profile = risk_profile(EVEN, LOANS, revenue)
+    profile = risk_profile(EVEN, LOANS, unit_revenue=revenue)
     four = {
         "default_probability": default_probability,
         "expected_loss": expected_loss,
@@ -96,7 +107,7 @@ def test_the_profile_holds_what_the_four_functions_return(revenue):
         np.testing.assert_array_equal(profile[name], measure(EVEN, LOANS, unit_revenue=revenue))
 
 
-@given(curves(), loan_lists)
+@given(curves(), loan_rows)
 def test_loss_given_default_is_undefined_exactly_where_no_default_can_happen(curve, loans):
     pd, el = default_probability(curve, loans), expected_loss(curve, loans)
     lgd = loss_given_default(curve, loans)
@@ -106,7 +117,9 @@ def test_loss_given_default_is_undefined_exactly_where_no_default_can_happen(cur
 
 def test_loss_given_default_as_a_fraction_is_a_share_of_the_loan():
     loans = np.array([2.0, 7.2, 100.0])
-    amount, share = (loss_given_default(UNEVEN, loans, 2.0, as_fraction=fraction) for fraction in (False, True))
+    amount, share = (
+        loss_given_default(UNEVEN, loans, unit_revenue=2.0, as_fraction=fraction) for fraction in (False, True)
+    )
     np.testing.assert_allclose(share, amount / loans, rtol=1e-15)
     assert np.isnan(loss_given_default(EVEN, 0.0, as_fraction=True)).all()
     assert 0 < loss_given_default(EVEN, 1e6, as_fraction=True)[0, 0] < 1
@@ -127,8 +140,8 @@ def test_default_probability_never_falls_and_expected_loss_is_convex_and_rises_b
 @given(curves(values=st.integers(-20, 20).map(float)), st.integers(-60, 60), revenues)
 def test_slope_of_expected_loss_is_the_default_probability_away_from_atoms(curve, third, revenue):
     loan, step = revenue * (third + 0.5) / 3, revenue / 16  # all knots are whole numbers, so no atom is within the step
-    el = expected_loss(curve, [loan - step, loan + step], revenue)
-    pd = default_probability(curve, loan, revenue)[:, 0]
+    el = expected_loss(curve, [[loan - step, loan + step]], unit_revenue=revenue)
+    pd = default_probability(curve, loan, unit_revenue=revenue)[:, 0]
     # EL is quadratic between knots, for which the central difference is exact.
     np.testing.assert_allclose((el[:, 1] - el[:, 0]) / (2 * step), pd, rtol=1e-11, atol=1e-11)
 
@@ -148,7 +161,7 @@ def test_loans_of_zero_and_below_cost_nothing_when_sales_are_positive(measure):
 def test_loans_beyond_the_top_lose_the_loan_less_mean_revenue():
     loan = 1e4
     assert (default_probability(EVEN, loan) == 1).all()
-    np.testing.assert_allclose(expected_loss(EVEN, loan, 2.0)[:, 0], loan - 2 * EVEN.mean(), rtol=1e-12)
+    np.testing.assert_allclose(expected_loss(EVEN, loan, unit_revenue=2.0)[:, 0], loan - 2 * EVEN.mean(), rtol=1e-12)
     second = (loan - EVEN.mean()) ** 2 + EVEN.std() ** 2
     np.testing.assert_allclose(shortfall_moment(EVEN, loan)[:, 0], second, rtol=1e-12)
 
@@ -176,10 +189,11 @@ def test_currency_scales_with_the_unit_revenue(name):
 @pytest.mark.parametrize(("measure", "power"), [(exceedance_probability, 0), (excess_loss, 1)])
 def test_thresholds_scale_with_the_unit_revenue(measure, power):
     loans, threshold = np.array([10.0, 80.0, 200.0]), np.array([0.0, 5.0, 60.0])
-    stretched = measure(EVEN, loans * 4, threshold * 4, unit_revenue=4.0)
-    np.testing.assert_allclose(stretched, 4**power * measure(EVEN, loans, threshold), rtol=1e-12)
-    assert measure(EVEN, 80.0, threshold).shape == (4, 3)
-    np.testing.assert_array_equal(measure(EVEN, loans, 0.0), [default_probability, expected_loss][power](EVEN, loans))
+    stretched = measure(EVEN, loans * 4, threshold=threshold * 4, unit_revenue=4.0)
+    np.testing.assert_allclose(stretched, 4**power * measure(EVEN, loans, threshold=threshold), rtol=1e-12)
+    assert measure(EVEN, 80.0, threshold=threshold).shape == (4, 3)
+    at_zero = [default_probability, expected_loss][power](EVEN, loans)
+    np.testing.assert_array_equal(measure(EVEN, loans, threshold=0.0), at_zero)
 
 
 @each_measure
@@ -191,6 +205,10 @@ def test_loans_may_be_a_number_a_shared_array_or_one_row_each(measure):
     assert shared.shape == (4, 5) and measure(EVEN, 50.0, unit_revenue=1.5).shape == (4, 1)
     np.testing.assert_array_equal(shared, measure(EVEN, np.tile(own[0], (4, 1)), unit_revenue=1.5))
     np.testing.assert_array_equal(measure(EVEN, 50, unit_revenue=1.5), measure(EVEN, [50.0], unit_revenue=1.5))
+    # As many loans as rows have to say which they are; where there is one row, there is nothing to say.
+    assert measure(EVEN, own[:, :1], unit_revenue=1.5).shape == (4, 1)
+    assert measure(EVEN, own[:, 0][None], unit_revenue=1.5).shape == (4, 4)
+    assert measure(EVEN[0], [50.0], unit_revenue=1.5).shape == (1, 1)
 
 
 @each_measure
@@ -205,18 +223,17 @@ def test_ten_thousand_rows_give_what_each_row_gives_alone(measure):
 # The general measure.
 
 
-@given(curves(), loan_lists, revenues)
+@given(curves(), loan_rows, revenues)
 def test_general_measure_has_the_others_as_special_cases(curve, loans, revenue):
     def break_even(loan):
         return loan / revenue
 
-    loans = np.array(loans)
-    at_most = generalized_risk(curve, loans, lambda loan, sales: np.ones_like(sales), break_even)
+    at_most = generalized_risk(curve, loans, h=lambda loan, sales: np.ones_like(sales), tau=break_even)
     np.testing.assert_allclose(at_most, curve.cdf(loans / revenue), rtol=1e-12)
     scale = 1 + np.abs(loans).max() + revenue * np.abs(curve.values).max()
     for order in (1, 2, 3):
-        general = generalized_risk(curve, loans, lambda loan, d, k=order: (loan - revenue * d) ** k, break_even)
-        moment = shortfall_moment(curve, loans, order, revenue)
+        general = generalized_risk(curve, loans, h=lambda loan, d, k=order: (loan - revenue * d) ** k, tau=break_even)
+        moment = shortfall_moment(curve, loans, order=order, unit_revenue=revenue)
         np.testing.assert_allclose(general, moment, rtol=1e-10, atol=1e-12 * scale**order)
 
 
@@ -227,7 +244,7 @@ def test_general_measure_of_a_polynomial_equals_quadrature(curve, coefficients, 
     def severity(loan, d):
         return np.polyval(coefficients, d / scale) + loan
 
-    value = generalized_risk(curve, 2.0, severity, lambda loan: 0 * loan + threshold)
+    value = generalized_risk(curve, 2.0, h=severity, tau=lambda loan: 0 * loan + threshold)
     for i in range(len(curve)):
         expected = expectation(curve, i, lambda d: severity(2.0, d) * (d <= threshold), kinks=[threshold])
         assert value[i, 0] == pytest.approx(expected, rel=1e-10, abs=1e-10)
@@ -239,7 +256,9 @@ def test_general_measure_with_revenue_that_grows_with_sales_equals_scipy_quadrat
         return 2.5 * np.maximum(d, 0) ** 0.9
 
     loans = np.array([1.0, 10.0, 100.0, 700.0])
-    value = generalized_risk(curve, loans, lambda loan, d: loan - revenue(d), lambda loan: (loan / 2.5) ** (1 / 0.9))
+    value = generalized_risk(
+        curve, loans, h=lambda loan, d: loan - revenue(d), tau=lambda loan: (loan / 2.5) ** (1 / 0.9)
+    )
     levels, knots = [0.0, *curve.levels, 1.0], curve.values[0, [0, *range(len(curve.levels)), -1]]
     for loan, found in zip(loans, value[0]):
         kink = np.interp((loan / 2.5) ** (1 / 0.9), curve.values[0], curve.levels)
@@ -254,7 +273,7 @@ def test_general_measure_with_revenue_that_grows_with_sales_equals_scipy_quadrat
 
 def test_general_measure_counts_every_sale_at_the_threshold():
     law = QuantileCurve([0.25, 0.5, 0.75], [1.0, 1.0, 2.0])  # a quarter in the atom, a quarter between two equal knots
-    share = generalized_risk(law, 1.0, lambda loan, d: np.ones_like(d), lambda loan: loan)
+    share = generalized_risk(law, 1.0, h=lambda loan, d: np.ones_like(d), tau=lambda loan: loan)
     assert share[0, 0] == pytest.approx(0.5, rel=1e-12)
 
 
@@ -264,18 +283,20 @@ def test_general_measure_never_asks_for_severity_above_the_threshold():
         return np.sqrt(loan - d)
 
     loans = np.array([25.0, 75.0, 1000.0])
-    value = generalized_risk(EVEN, loans, severity, lambda loan: loan)
-    np.testing.assert_allclose(value, shortfall_moment(EVEN, loans, 0.5), rtol=1e-2)
+    value = generalized_risk(EVEN, loans, h=severity, tau=lambda loan: loan)
+    np.testing.assert_allclose(value, shortfall_moment(EVEN, loans, order=0.5), rtol=1e-2)
 
 
 # Distortion, value at risk.
 
 
-@given(curves(), loan_lists, revenues)
+@given(curves(), loan_rows, revenues)
 def test_identity_and_neutral_distortions_give_the_expected_loss(curve, loans, revenue):
-    el = expected_loss(curve, loans, revenue)
+    el = expected_loss(curve, loans, unit_revenue=revenue)
     for distortion, rtol in [(lambda u: u, 1e-12), (wang_transform(0.0), 1e-9), (proportional_hazard(1.0), 1e-12)]:
-        np.testing.assert_allclose(distortion_risk(curve, loans, distortion, revenue), el, rtol=rtol, atol=1e-250)
+        np.testing.assert_allclose(
+            distortion_risk(curve, loans, distortion=distortion, unit_revenue=revenue), el, rtol=rtol, atol=1e-250
+        )
 
 
 @pytest.mark.parametrize(
@@ -284,7 +305,7 @@ def test_identity_and_neutral_distortions_give_the_expected_loss(curve, loans, r
 @pytest.mark.parametrize("revenue", [1.0, 2.5])
 def test_distortions_equal_quadrature_over_the_distorted_probability_of_losses(distortion, revenue):
     def height(x, law, loan):  # g(P(L > x))
-        return distortion(np.float64(exceedance_probability(law, loan, x, revenue)[0, 0]))
+        return distortion(np.float64(exceedance_probability(law, loan, threshold=x, unit_revenue=revenue)[0, 0]))
 
     law = EVEN[1]
     for loan in (60.0, 133.0, 900.0):
@@ -293,20 +314,24 @@ def test_distortions_equal_quadrature_over_the_distorted_probability_of_losses(d
             integrate.quad(height, *cell, args=(law, loan), epsabs=1e-13, epsrel=1e-12)[0]
             for cell in zip([0.0, *cuts], cuts)
         )
-        assert distortion_risk(law, loan, distortion, revenue)[0, 0] == pytest.approx(total, rel=1e-9)
+        assert distortion_risk(law, loan, distortion=distortion, unit_revenue=revenue)[0, 0] == pytest.approx(
+            total, rel=1e-9
+        )
 
 
 @pytest.mark.parametrize("revenue", [1.0, 2.5])
 def test_conditional_value_at_risk_is_a_distortion_with_a_kink_on_a_level(revenue):
     p = 1 - 0.75
-    distorted = distortion_risk(EVEN, LOANS, lambda u: np.minimum(u / p, 1), revenue)
-    np.testing.assert_allclose(conditional_value_at_risk(EVEN, LOANS, 0.75, revenue), distorted, rtol=1e-12, atol=1e-13)
+    distorted = distortion_risk(EVEN, LOANS, distortion=lambda u: np.minimum(u / p, 1), unit_revenue=revenue)
+    np.testing.assert_allclose(
+        conditional_value_at_risk(EVEN, LOANS, level=0.75, unit_revenue=revenue), distorted, rtol=1e-12, atol=1e-13
+    )
 
 
 def test_a_dearer_price_of_risk_never_lowers_the_measure():
-    shifts = [distortion_risk(EVEN, LOANS, wang_transform(shift)) for shift in (-1.0, 0.0, 0.3, 2.0)]
+    shifts = [distortion_risk(EVEN, LOANS, distortion=wang_transform(shift)) for shift in (-1.0, 0.0, 0.3, 2.0)]
     assert (np.diff(shifts, axis=0) >= -1e-12).all()
-    hazards = [distortion_risk(EVEN, LOANS, proportional_hazard(rho)) for rho in (0.5, 1.0, 3.0)]
+    hazards = [distortion_risk(EVEN, LOANS, distortion=proportional_hazard(rho)) for rho in (0.5, 1.0, 3.0)]
     assert (np.diff(hazards, axis=0) >= -1e-12).all()
 
 
@@ -316,7 +341,9 @@ def test_value_at_risk_of_draws_is_the_smallest_loss_that_is_not_exceeded_too_of
     draws = np.arange(1.0, n + 1)
     loss = np.sort((0.7 * n - draws).clip(0))
     expected = loss[np.flatnonzero(np.arange(1, n + 1) / n >= level)[0]]
-    assert value_at_risk(QuantileCurve.from_draws(draws), 0.7 * n, level)[0, 0] == pytest.approx(expected, rel=1e-12)
+    assert value_at_risk(QuantileCurve.from_draws(draws), 0.7 * n, level=level)[0, 0] == pytest.approx(
+        expected, rel=1e-12
+    )
 
 
 @pytest.mark.parametrize("level", [0.5, 0.9, 0.95])
@@ -324,26 +351,34 @@ def test_conditional_value_at_risk_of_draws_is_the_mean_of_the_worst_losses(leve
     loans = np.array([10.0, 60.0, 150.0, 600.0])
     worst = round((1 - level) * DRAWS.shape[1])
     loss = -np.sort(-(loans[:, None] - 3 * DRAWS[:, None, :]).clip(0), axis=-1)[..., :worst]
-    np.testing.assert_allclose(conditional_value_at_risk(EMPIRICAL, loans, level, 3.0), loss.mean(axis=-1), rtol=1e-9)
+    np.testing.assert_allclose(
+        conditional_value_at_risk(EMPIRICAL, loans, level=level, unit_revenue=3.0), loss.mean(axis=-1), rtol=1e-9
+    )
 
 
-@given(curves(), loan_lists, st.floats(0.01, 0.99), revenues)
+@given(curves(), loan_rows, st.floats(0.01, 0.99), revenues)
 def test_value_at_risk_obeys_its_definition(curve, loans, level, revenue):
-    loss = value_at_risk(curve, loans, level, revenue)
+    loss = value_at_risk(curve, loans, level=level, unit_revenue=revenue)
     rounding = 1e-11 * (1 + np.abs(loans).max() + revenue * np.abs(curve.values).max())
     for i, row in enumerate(loss):
-        for loan, var in zip(loans, row):
-            assert exceedance_probability(curve[i], loan, var + rounding, revenue) <= 1 - level + 1e-12
+        for loan, var in zip(loans[0], row):
+            assert (
+                exceedance_probability(curve[i], loan, threshold=var + rounding, unit_revenue=revenue)
+                <= 1 - level + 1e-12
+            )
             if var > rounding:
-                assert exceedance_probability(curve[i], loan, var - rounding, revenue) >= 1 - level - 1e-12
+                assert (
+                    exceedance_probability(curve[i], loan, threshold=var - rounding, unit_revenue=revenue)
+                    >= 1 - level - 1e-12
+                )
 
 
-@given(curves(), loan_lists, st.floats(0.01, 0.99), revenues)
+@given(curves(), loan_rows, st.floats(0.01, 0.99), revenues)
 def test_conditional_value_at_risk_equals_integration_of_the_quantile_function(curve, loans, level, revenue):
-    loss = conditional_value_at_risk(curve, loans, level, revenue)
+    loss = conditional_value_at_risk(curve, loans, level=level, unit_revenue=revenue)
     p = 1 - level
     for i, row in enumerate(loss):
-        for loan, cvar in zip(loans, row):
+        for loan, cvar in zip(loans[0], row):
             even = np.interp(loan / revenue, curve.values[i], curve.levels)
             cuts = np.unique(np.minimum([0.0, *curve.levels, even, 1.0], p))
             middle, width = (cuts[1:] + cuts[:-1]) / 2, np.diff(cuts)  # linear within every cell
@@ -352,11 +387,11 @@ def test_conditional_value_at_risk_equals_integration_of_the_quantile_function(c
             assert cvar == pytest.approx(total, rel=1e-10, abs=1e-12 * scale)
 
 
-@given(curves(), loan_lists, st.floats(0.01, 0.99))
+@given(curves(), loan_rows, st.floats(0.01, 0.99))
 def test_conditional_value_at_risk_lies_above_value_at_risk_and_expected_loss(curve, loans, level):
-    cvar = conditional_value_at_risk(curve, loans, level)
+    cvar = conditional_value_at_risk(curve, loans, level=level)
     rounding = 1e-11 * (1 + np.abs(loans).max() + np.abs(curve.values).max())
-    assert (cvar >= value_at_risk(curve, loans, level) - rounding).all()
+    assert (cvar >= value_at_risk(curve, loans, level=level) - rounding).all()
     assert (cvar >= expected_loss(curve, loans) - rounding).all()
 
 
@@ -375,8 +410,8 @@ def test_largest_loan_under_a_default_probability_is_its_supremum(curve, limits,
     limits = np.array(limits[: len(curve)])
     loan = largest_loan(curve, max_default_probability=limits, unit_revenue=revenue)[:, None]
     step = 1e-9 * scale_of(curve, revenue)
-    below = default_probability(curve, loan - step, revenue)[:, 0]
-    above = default_probability(curve, loan + step, revenue)[:, 0]
+    below = default_probability(curve, loan - step, unit_revenue=revenue)[:, 0]
+    above = default_probability(curve, loan + step, unit_revenue=revenue)[:, 0]
     assert ((loan[:, 0] == 0) | (below <= limits)).all()
     assert (above >= limits).all()
 
@@ -385,7 +420,7 @@ def test_largest_loan_under_a_default_probability_is_its_supremum(curve, limits,
 def test_largest_loan_under_an_expected_loss_gives_that_loss(curve, limits, revenue):
     limits = np.array(limits[: len(curve)])
     loan = largest_loan(curve, max_expected_loss=limits, unit_revenue=revenue)
-    loss = expected_loss(curve, loan[:, None], revenue)[:, 0]
+    loss = expected_loss(curve, loan[:, None], unit_revenue=revenue)[:, 0]
     scale = scale_of(curve, revenue, limits)
     np.testing.assert_allclose(loss[loan > 0], limits[loan > 0], rtol=1e-9, atol=1e-12 * scale)
     assert (loss >= limits - 1e-12 * scale).all()  # where the loan is 0, even that one loses more
@@ -395,7 +430,7 @@ def test_largest_loan_under_an_expected_loss_gives_that_loss(curve, limits, reve
 def test_largest_loan_under_a_conditional_value_at_risk_gives_that_value(curve, limits, level, revenue):
     limits = np.array(limits[: len(curve)])
     loan = largest_loan(curve, max_conditional_value_at_risk=limits, level=level, unit_revenue=revenue)
-    loss = conditional_value_at_risk(curve, loan[:, None], level, revenue)[:, 0]
+    loss = conditional_value_at_risk(curve, loan[:, None], level=level, unit_revenue=revenue)[:, 0]
     scale = scale_of(curve, revenue, limits)
     np.testing.assert_allclose(loss[loan > 0], limits[loan > 0], rtol=1e-9, atol=1e-12 * scale / (1 - level))
     assert (loss >= limits - 1e-12 * scale / (1 - level)).all()  # where the loan is 0, even that one loses more
@@ -406,14 +441,16 @@ def test_largest_loan_under_a_loss_rate_is_its_supremum(curve, limits, revenue):
     limits = np.array(limits[: len(curve)])
     loan = largest_loan(curve, max_expected_loss_rate=limits, unit_revenue=revenue)
     scale = scale_of(curve, revenue)
-    excess = expected_loss(curve, loan[:, None], revenue)[:, 0] - limits * loan
+    excess = expected_loss(curve, loan[:, None], unit_revenue=revenue)[:, 0] - limits * loan
     assert (np.abs(excess[loan > 0]) <= 1e-9 * (scale + loan[loan > 0])).all()
     # No larger loan keeps the limit: looked for at every knot, where the excess is smallest, and far above.
     for i, x in enumerate(loan):
         trial = np.array([*(revenue * curve.values[i]), revenue * curve.ppf(limits[i])[i, 0], 2 * x + 1, 9 * scale + x])
         trial = trial[trial > x + 1e-9 * (scale + x)]
         if trial.size:
-            assert (expected_loss(curve[i], trial, revenue)[0] >= limits[i] * trial - 1e-9 * (scale + trial)).all()
+            assert (
+                expected_loss(curve[i], trial, unit_revenue=revenue)[0] >= limits[i] * trial - 1e-9 * (scale + trial)
+            ).all()
 
 
 LIMITS = ["default_probability", "expected_loss", "expected_loss_rate", "conditional_value_at_risk"]
@@ -468,7 +505,7 @@ def test_the_loan_itself_keeps_a_default_probability_on_an_atom(revenue):
     curve = QuantileCurve.from_draws(np.random.default_rng(4).uniform(0, 100, size=(200, 4)))
     loan = largest_loan(curve, max_default_probability=0.25, unit_revenue=revenue)
     np.testing.assert_allclose(loan, revenue * curve.values[:, 1], rtol=1e-12)
-    assert (default_probability(curve, loan[:, None], revenue) <= 0.25).all()
+    assert (default_probability(curve, loan[:, None], unit_revenue=revenue) <= 0.25).all()
 
 
 @pytest.mark.parametrize(("limit", "below"), [(5.0, True), (200.0, False)])
@@ -509,8 +546,8 @@ def test_limits_and_revenues_per_row_give_what_each_row_gives_alone():
 def test_ten_thousand_loans_are_sized_at_once():
     loan = largest_loan(BIG, max_expected_loss=4.0, max_default_probability=0.2, unit_revenue=2.0)
     assert loan.shape == (10_000,)
-    assert (expected_loss(BIG, loan[:, None], 2.0) <= 4.0 * (1 + 1e-9)).all()
-    assert (default_probability(BIG, loan[:, None], 2.0) <= 0.2 + 1e-9).all()
+    assert (expected_loss(BIG, loan[:, None], unit_revenue=2.0) <= 4.0 * (1 + 1e-9)).all()
+    assert (default_probability(BIG, loan[:, None], unit_revenue=2.0) <= 0.2 + 1e-9).all()
 
 
 def test_uniform_law_has_its_closed_form_loan():
@@ -538,6 +575,7 @@ def test_largest_loans_of_a_normal_law_come_near_its_closed_form():
         ([], r"loans must be a number, \(n_loans,\) or \(4, n_loans\), got shape \(.*0,?\)"),
         (np.ones((3, 2)), r"loans must be a number, \(n_loans,\) or \(4, n_loans\), got shape \(3, 2\)"),
         (np.ones((4, 1, 2)), r"got shape \(4, 1, 2\)"),
+        (np.ones(4), r"loans of shape \(4,\) for 4 rows can be read in two ways: pass shape \(4, 1\)"),
     ],
 )
 def test_bad_loans_are_refused(measure, loans, message):
@@ -578,7 +616,7 @@ def test_draws_that_are_not_yet_a_curve_are_refused(measure):
 
 def test_draws_are_refused_by_the_general_measure():
     with pytest.raises(ValueError, match="curve must be a QuantileCurve"):
-        generalized_risk(DRAWS, 5.0, lambda loan, d: d, lambda loan: loan)
+        generalized_risk(DRAWS, 5.0, h=lambda loan, d: d, tau=lambda loan: loan)
 
 
 @pytest.mark.parametrize("measure", [exceedance_probability, excess_loss])
@@ -593,25 +631,25 @@ def test_draws_are_refused_by_the_general_measure():
 )
 def test_bad_thresholds_are_refused(measure, threshold, message):
     with pytest.raises(ValueError, match=message):
-        measure(EVEN, [5.0, 6.0], threshold)
+        measure(EVEN, [5.0, 6.0], threshold=threshold)
 
 
 @pytest.mark.parametrize("order", [-1, np.nan, np.inf, None])
 def test_bad_orders_are_refused(order):
     with pytest.raises(ValueError, match="order must be a finite number of at least 0, got"):
-        shortfall_moment(EVEN, 5.0, order)
+        shortfall_moment(EVEN, 5.0, order=order)
 
 
 @pytest.mark.parametrize("tau", [lambda loan: np.inf * loan, lambda loan: np.nan])
 def test_a_threshold_of_no_finite_sales_is_refused(tau):
     with pytest.raises(ValueError, match="tau must return finite sales, got NaN or infinity"):
-        generalized_risk(EVEN, 5.0, lambda loan, d: d, tau)
+        generalized_risk(EVEN, 5.0, h=lambda loan, d: d, tau=tau)
 
 
 @pytest.mark.parametrize("distortion", [lambda u: u + 0.1, lambda u: u / 2, wang_transform(np.nan)])
 def test_distortions_that_do_not_end_at_0_and_1_are_refused(distortion):
     with pytest.raises(ValueError, match=r"distortion must map 0 to 0 and 1 to 1, got \["):
-        distortion_risk(EVEN, 5.0, distortion)
+        distortion_risk(EVEN, 5.0, distortion=distortion)
 
 
 @pytest.mark.parametrize("exponent", [0.0, -1.0, np.nan])
@@ -624,7 +662,7 @@ def test_bad_exponents_are_refused(exponent):
 @pytest.mark.parametrize("measure", [value_at_risk, conditional_value_at_risk])
 def test_bad_confidence_levels_are_refused(measure, level):
     with pytest.raises(ValueError, match=r"level must lie inside \(0, 1\), got"):
-        measure(EVEN, 5.0, level)
+        measure(EVEN, 5.0, level=level)
 
 
 def test_a_largest_loan_needs_a_limit():
@@ -637,7 +675,7 @@ def test_a_largest_loan_needs_a_limit():
     ("limit", "message"),
     [
         (-0.1, "must not be negative or NaN, got -0.1"),
-        (np.nan, "must not be negative or NaN, got nan"),
+        (np.nan, "must be a number, got nan"),
         ([0.1, 0.2], r"must be a number or have shape \(4,\), got shape \(2,\)"),
     ],
 )

@@ -4,17 +4,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from qrgmm import deepfm_network, sales_studies
 from qrgmm.curve import QuantileCurve
-from qrgmm.metamodel import QRGMM
-from qrgmm.results import load_results
-from qrgmm.sales_studies import (
+from qrgmm.models import deepfm_network
+from qrgmm.models.metamodel import QRGMM
+from qrgmm.studies import sales as sales_studies
+from qrgmm.studies.results import load_results
+from qrgmm.studies.sales import (
     BEST,
     CANDIDATES,
-    FEWER,
-    NOTES,
     SHARES,
-    SIZES,
     STUDIES,
     TAUS,
     OfPrice,
@@ -59,9 +57,8 @@ def as_table(rows):
     return found
 
 
-def test_every_study_has_its_sizes_and_its_note():
-    assert STUDIES.keys() == SIZES.keys() == NOTES.keys() and set(FEWER) <= set(STUDIES)
-    assert all(set(sizes) == {"tiny", "paper"} for sizes in SIZES.values())
+def test_every_study_has_its_sizes():
+    assert all(set(study.sizes) == {"tiny", "paper"} for study in STUDIES.values())
 
 
 def test_every_rival_has_as_many_settings_and_the_best_recorded_one_is_used():

@@ -8,25 +8,22 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from qrgmm import simulators
-from qrgmm.queueing import LAST, OPEN, draw_arrivals, serve
-from qrgmm.simulators import (
+from qrgmm.simulators.bank_queue import BankQueue
+from qrgmm.simulators.cancer import LIFE_TABLE, TREATMENTS, CancerSimulator
+from qrgmm.simulators.fm_location_scale import (
     CATEGORIES,
     CONTINUOUS,
     FM_VARIANTS,
-    LIFE_TABLE,
     SELLERS,
-    BankQueue,
-    CancerSimulator,
     FactorizationMachine,
     FMLocationScale,
-    TestProblem1,
-    TestProblem2,
-    monomials,
 )
+from qrgmm.simulators.problems import TestProblem1, TestProblem2
+from qrgmm.simulators.queueing import LAST, OPEN, draw_arrivals, serve
+from qrgmm.simulators.simulator import Simulator
 
 PROBLEMS = [TestProblem1(), TestProblem2()]
-ALL = [*PROBLEMS, *map(CancerSimulator, simulators.TREATMENTS), BankQueue()]
+ALL = [*PROBLEMS, *map(CancerSimulator, TREATMENTS), BankQueue()]
 each_problem = pytest.mark.parametrize("problem", PROBLEMS, ids=lambda problem: type(problem).__name__)
 each_simulator = pytest.mark.parametrize("simulator", ALL, ids=lambda s: getattr(s, "treatment", type(s).__name__))
 
@@ -60,8 +57,11 @@ def test_bad_covariates_are_refused(simulator, change, message):
 def test_the_basis_is_that_of_the_paper():
     widths = [simulator.basis(simulator.draw_covariates(3, rng=0)).shape[1] for simulator in ALL]
     assert widths == [3, 9, 14, 14, 14, 65]
-    x, y = 2.0, 3.0
-    np.testing.assert_array_equal(monomials([[x, y]], 3), [[x, y, 4, 6, 9, 8, 12, 18, 27]])
+    assert type(PROBLEMS[1]).basis is Simulator.basis, "what follows is the basis of all"
+    np.testing.assert_array_equal(PROBLEMS[1].basis([[2, 3]]), [[2, 3, 4, 6, 9, 8, 12, 18, 27]])
+    x = PROBLEMS[1].draw_covariates(4, rng=1)
+    powers = [x[:, 0] ** (degree - k) * x[:, 1] ** k for degree in (1, 2, 3) for k in range(degree + 1)]
+    np.testing.assert_allclose(PROBLEMS[1].basis(x), np.column_stack(powers), rtol=1e-12)
 
 
 @each_problem
@@ -82,8 +82,13 @@ def test_ppf_and_cdf_are_inverse_and_take_points_in_three_shapes(problem):
     np.testing.assert_array_equal(problem.ppf(X, np.tile(levels, (5, 1))), quantiles)
     np.testing.assert_array_equal(problem.ppf(X, 0.3), quantiles[:, [1]])
     assert problem.cdf(X, 1.0).shape == (5, 1)
-    for bad in ([0.5, 1.1], np.nan, np.full((2, 2), 0.5), []):
-        with pytest.raises(ValueError, match="levels must be"):
+    for bad, message in (
+        ([0.5, 1.1], r"lie in \[0, 1\], got 0.5 to 1.1"),
+        (np.nan, "be finite, got NaN"),
+        (np.full((2, 2), 0.5), r"be a number, \(n_points,\) or \(5, n_points\), got shape \(2, 2\)"),
+        ([], "be a number, .* got shape"),
+    ):
+        with pytest.raises(ValueError, match=f"levels must {message}"):
             problem.ppf(X, bad)
 
 
@@ -127,7 +132,7 @@ def life_expectancy(age):
 def walk_forward(simulator, x):
     """Expected quality-adjusted years from the description's matrix: eight states, aspirin's disabled twice over."""
     age, risk = int(x[0]), x[1]
-    column, complications, survives, disabled = simulators.TREATMENTS[simulator.treatment]
+    column, complications, survives, disabled = TREATMENTS[simulator.treatment]
     drug_risk = risk * (1 - x[column])
     p1, leave = 1 - (1 - risk) ** (1 / 12), 1 - (1 - drug_risk - complications) ** (1 / 12)
     share, p3 = drug_risk / (drug_risk + complications), 1 - (1 - 0.29) ** (1 / 12)
@@ -399,7 +404,7 @@ def test_covariates_of_sellers_are_uniform_and_cover_all():
 
 @pytest.mark.parametrize("index", [np.linspace(9, 0, 9), [0] * 9, list("abcdefghi"), range(50, 59)])
 def test_the_index_of_sellers_and_the_order_of_columns_change_nothing(index, monkeypatch):
-    monkeypatch.setattr(simulators, "BLOCK", 4)
+    monkeypatch.setattr("qrgmm.simulators.simulator.BLOCK", 4)
     simulator = FMLocationScale()
     X = simulator.draw_covariates(9, rng=38)
     other = X.set_axis(index, axis=0)[X.columns[::-1]].astype({"seller": "category"}).assign(note=1)

@@ -3,19 +3,16 @@
 import numpy as np
 import pytest
 
-from qrgmm import deepfm_network
-from qrgmm.deepfm import DeepFMQRGMM
-from qrgmm.generators import CWGAN_SETTINGS, ConditionalWGAN
-from qrgmm.metamodel import QRGMM
-from qrgmm.simulators import FM_VARIANTS, FMLocationScale
-from qrgmm.synthetic_studies import (
-    FEWER,
+from qrgmm.models import deepfm_network
+from qrgmm.models.deepfm import DeepFMQRGMM
+from qrgmm.models.generators import CWGAN_SETTINGS, ConditionalWGAN
+from qrgmm.models.metamodel import QRGMM
+from qrgmm.simulators.fm_location_scale import FM_VARIANTS, FMLocationScale
+from qrgmm.studies.synthetic import (
     GENERATORS,
-    NOTES,
     OPTIONS,
     OWN,
     PEERS,
-    SIZES,
     STUDIES,
     TAUS,
     Marginal,
@@ -46,10 +43,11 @@ def table(study, *arguments, seed=0, **setting):
     return found
 
 
-def test_every_study_has_its_sizes_and_its_note():
-    assert STUDIES.keys() == SIZES.keys() == NOTES.keys() and set(FEWER) <= set(STUDIES)
-    for sizes in SIZES.values():
-        assert set(sizes) == {"tiny", "paper"}
+def test_every_study_has_its_sizes():
+    assert all(set(study.sizes) == {"tiny", "paper"} for study in STUDIES.values())
+
+
+def test_no_two_models_have_one_label():
     labels = [*OWN, *GENERATORS, *PEERS]
     assert len(set(labels)) == len(labels) and not {"truth", "marginal"} & set(labels)
     assert GENERATORS["cwgan"].get_params() == ConditionalWGAN(**CWGAN_SETTINGS["tuned"]).get_params()
@@ -116,8 +114,10 @@ def test_sensitivity_has_every_number_of_steps_and_every_size():
     found = table(sensitivity, **setting)
     expected = {
         ("qrgmm_deepfm", f"n = {size}, {where}", "ks", m)
-        for size in (1200, 1500) for where in ("point", "test rows") for m in (4, 20)
-    }  # fmt: skip
+        for size in (1200, 1500)
+        for where in ("point", "test rows")
+        for m in (4, 20)
+    }
     assert expected | {("truth", f"n = {size}, point", "ks", None) for size in (1200, 1500)} == set(found)
     assert all(found[key[0], key[1], "ks", None] < 1.95 / np.sqrt(300) for key in found if key[0] == "truth")
     assert all(0 < value < 1 for value in found.values())

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from qrgmm.training import Network, Trainer, one_thread, train
+from qrgmm.models.training import Network, Trainer, one_thread, train
 
 OPTIONS = SimpleNamespace(n_epochs=6, batch_size=4, check_every=1, patience=None, progress=False)
 DRAWS, ONES = torch.as_tensor(np.random.default_rng(0).normal(size=(5, 7))), torch.ones(1, 1, dtype=torch.float64)

@@ -16,19 +16,19 @@ import pooch
 import pytest
 
 import conftest
-from qrgmm import datasets
-from qrgmm.experiments import STUDIES
+from qrgmm.datasets import files
+from qrgmm.studies.runner import STUDIES
 
 ROOT = Path(__file__).resolve().parents[1]
 NAME = "bigmart_train.csv"
 LOCATE = """
 import sys
-from qrgmm import datasets
-datasets.TIMEOUT = 1, 0.2
-datasets.RAW_FOLDER = datasets.Path(sys.argv[2])
-datasets.SOURCES["bigmart_train.csv"] = sys.argv[1], "0" * 64
+from qrgmm.datasets import files
+files.TIMEOUT = 1, 0.2
+files.RAW_FOLDER = files.Path(sys.argv[2])
+files.SOURCES["bigmart_train.csv"] = sys.argv[1], "0" * 64
 try:
-    datasets.locate("bigmart_train.csv")
+    files.locate("bigmart_train.csv")
 except ConnectionError as error:
     print(error)
 """
@@ -88,25 +88,25 @@ def test_one_file_that_is_gone_does_not_speak_for_the_host(tmp_path, monkeypatch
         raise requests.exceptions.HTTPError("404")
 
     monkeypatch.setattr(pooch, "retrieve", refuse)
-    monkeypatch.setattr(datasets, "RAW_FOLDER", tmp_path / "raw")
+    monkeypatch.setattr(files, "RAW_FOLDER", tmp_path / "raw")
     monkeypatch.delenv("QRGMM_DATA", raising=False)
     monkeypatch.setenv("QRGMM_RUN", str(tmp_path))
     with pytest.raises(ConnectionError, match="HTTPError"):
-        datasets.locate(NAME)
+        files.locate(NAME)
     assert [path.name for path in tmp_path.iterdir()] == [NAME]
     monkeypatch.setattr(pooch, "retrieve", lambda *args, **kwargs: pytest.fail("asked again"))
     with pytest.raises(ConnectionError, match="HTTPError"):
-        datasets.locate(NAME)
+        files.locate(NAME)
     with pytest.raises(pytest.fail.Exception, match="asked again"):
-        datasets.locate("payment_practices_scf.csv")
+        files.locate("payment_practices_scf.csv")
 
 
 @pytest.mark.parametrize("case", ["says nothing", "takes no connection"])
 def test_a_silent_server_is_given_up_within_seconds(silence, tmp_path, monkeypatch, case):
-    connect, read = datasets.TIMEOUT
+    connect, read = files.TIMEOUT
     assert connect <= 5 and read <= 10
-    monkeypatch.setattr(datasets, "TIMEOUT", (0.3, 0.3))
-    monkeypatch.setattr(datasets, "RAW_FOLDER", tmp_path)
+    monkeypatch.setattr(files, "TIMEOUT", (0.3, 0.3))
+    monkeypatch.setattr(files, "RAW_FOLDER", tmp_path)
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     for name in ("QRGMM_DATA", "QRGMM_RUN"):
         monkeypatch.delenv(name, raising=False)
@@ -118,11 +118,11 @@ def test_a_silent_server_is_given_up_within_seconds(silence, tmp_path, monkeypat
             client.setblocking(False)
             client.connect_ex(full.getsockname())
         url = f"http://127.0.0.1:{full.getsockname()[1]}/sales.csv"
-    monkeypatch.setitem(datasets.SOURCES, NAME, (url, "0" * 64))
+    monkeypatch.setitem(files.SOURCES, NAME, (url, "0" * 64))
     start = time.perf_counter()
     expected = "ReadTimeout" if case == "says nothing" else "ConnectTimeout"
     with pytest.raises(ConnectionError, match=rf"could not be downloaded \({expected}\)"):
-        datasets.locate(NAME)
+        files.locate(NAME)
     assert time.perf_counter() - start < 5
     for client in waiting:
         client.close()
@@ -191,7 +191,7 @@ def find_data(chapter):
             snapshots = [keyword.value.value for keyword in call.keywords if keyword.arg == "snapshot"] or ["scf"]
             found |= {f"payment_practices_{snapshot}.csv" for snapshot in snapshots}
         elif name == "locate":
-            found |= texts & set(datasets.SOURCES)
+            found |= texts & set(files.SOURCES)
         elif name in ("replicate", "check"):  # its study may be a variable, so that any text of the chapter counts
             studies = {study for study in STUDIES if study.startswith("big_mart")}
             found |= {NAME} if any(repr(study) in ast.unparse(ast.parse(code)) for study in studies) else set()
@@ -209,7 +209,7 @@ def test_a_chapter_names_the_data_that_it_reads_and_says_when_it_runs_without(pa
 
 
 def test_downloads_go_into_a_checkout_or_a_cache_and_never_beside_installed_packages(tmp_path):
-    assert datasets.RAW_FOLDER == ROOT / "data" / "raw"
-    assert datasets._choose_folder(tmp_path) == Path(pooch.os_cache("qrgmm"))
+    assert files.RAW_FOLDER == ROOT / "data" / "raw"
+    assert files._choose_folder(tmp_path) == Path(pooch.os_cache("qrgmm"))
     (tmp_path / "pyproject.toml").touch()
-    assert datasets._choose_folder(tmp_path) == tmp_path / "data" / "raw"
+    assert files._choose_folder(tmp_path) == tmp_path / "data" / "raw"

@@ -1,0 +1,13 @@
+"""Real data: find, fetch, verify and clean it, a stand-in where it cannot be had, and a table of one's own."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__,
+    submod_attrs={
+        "files": ["locate"],
+        "big_mart": ["load_big_mart", "simulate_big_mart"],
+        "payment_practices": ["load_payment_practices", "read_payment_practices", "simulate_payment_practices"],
+        "sales_table": ["load_sales_csv"],
+    },
+)

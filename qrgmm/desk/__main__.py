@@ -1,0 +1,5 @@
+"""`python -m qrgmm.desk`."""
+
+from qrgmm.desk.command import main
+
+main()

@@ -1,0 +1,187 @@
+"""A decision memo as one HTML file that needs nothing but a browser: summary, panel, and a section per seller.
+
+It carries everything with it, so that it works when sent by mail, without a network. What a reader without JavaScript
+needs is in plain tables and drawings. Chapter 16.
+"""
+
+import html
+from os import PathLike
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from qrgmm.desk.decisions import Decisions
+from qrgmm.desk.panel import panel
+from qrgmm.risk import risk_profile
+
+# Of the largest loan: where the memo's table reads the four risk curves.
+SHARES = [0.5, 0.75, 1.0, 1.25, 1.5]
+PAGE = """<!DOCTYPE html>
+<html lang="en">
+<head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark"><title>{title}</title>
+<style>
+body {{ font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 0 auto; padding: 1rem; }}
+table {{ display: block; overflow-x: auto; border-collapse: collapse; margin: 0.6rem 0; }}
+th, td {{ padding: 0.15rem 0.7rem; text-align: right; border-bottom: 1px solid #8886; white-space: nowrap; }}
+th:first-child, td:first-child {{ text-align: left; white-space: normal; }}
+figure {{ margin: 0; }}
+.pair {{ display: grid; grid-template-columns: repeat(auto-fit, minmax(18rem, 1fr)); gap: 1rem; }}
+.chart text {{ font-size: 13px; fill: currentColor; }} .chart path {{ fill: none; stroke: currentColor; }}
+.chart .band {{ fill: #4a9fd8; fill-opacity: 0.35; stroke: none; }} .chart .axis {{ stroke-opacity: 0.4; }}
+.chart .mark {{ stroke-dasharray: 4 4; }}
+@media print {{ section {{ break-inside: avoid; }} }}
+</style></head>
+<body><main>
+{body}
+</main></body></html>
+"""
+
+
+def write_memo(decisions: Decisions, path: str | PathLike) -> None:
+    """Write the decision memo of all sellers as one HTML file.
+
+    Parameters
+    ----------
+    decisions : qrgmm.desk.decisions.Decisions
+    path : path
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> from types import SimpleNamespace as Decisions
+    >>> from qrgmm.curve import QuantileCurve
+    >>> table = {"loan": [30.0], "default_probability": 0.375, "expected_loss": 3.1, "binding": "cap"}
+    >>> table = pd.DataFrame(table | {"comparable_default_share": 0.1, "cvar_alone": 9.0, "cvar_part": 7.0})
+    >>> found = Decisions(
+    ...     names=["A"], sellers=pd.DataFrame({"price": [2.0]}), reference={"price": 1.5}, refits=[],
+    ...     curve=QuantileCurve([0.25, 0.5, 0.75], [10.0, 20.0, 40.0]), unit_revenue=[2.0],
+    ...     limits={"cap": 30.0}, loading=0.5, table=table, drivers=pd.DataFrame({"price": [4.0]}),
+    ...     comparables=np.zeros((1, 10), dtype=int), source="history.csv",
+    ... )
+    >>> with TemporaryDirectory() as folder:
+    ...     write_memo(found, Path(folder) / "memo.html")
+    ...     "Lend up to 30" in (Path(folder) / "memo.html").read_text(encoding="utf-8")
+    True
+    """
+    limits = ", ".join(f"{_plain(name)} {limit:g}" for name, limit in decisions.limits.items())
+    table = decisions.table
+    summary = {"loan": table["loan"].map("{:,.0f}".format), "PD": table["default_probability"].map("{:.2%}".format)}
+    summary |= {"EL": table["expected_loss"].map("{:,.1f}".format), "binding limit": table["binding"].map(_plain)}
+    parts = [
+        f"<h1>Decision memo: {len(decisions.names)} sellers</h1>",
+        f"<p>Laws of sales by QRGMM, fitted to {html.escape(decisions.source)}. Limits: {html.escape(limits)}.</p>",
+        _table(pd.DataFrame(summary).set_axis(decisions.names)),
+        panel(decisions.curve, decisions.names, decisions.unit_revenue, decisions.limits),
+        *(_write_seller(decisions, i) for i in range(len(decisions.names))),
+    ]
+    path = Path(path)
+    path.write_text(PAGE.format(title="Decision memo", body="\n".join(parts)), encoding="utf-8")
+
+
+def _write_seller(decisions, i):
+    """One seller's section: the decision first, then what it rests on."""
+    row, law, revenue = decisions.table.iloc[i], decisions.curve[i], float(decisions.unit_revenue[i])
+    decision = f"Lend up to {row['loan']:,.0f}"
+    if "loan_low" in row:
+        decision += f" (over refits {row['loan_low']:,.0f} to {row['loan_high']:,.0f})"
+    sentences = [
+        f"Of the {decisions.comparables.shape[1]} past sellers with the nearest laws,",
+        f"{row['comparable_default_share']:.0%} would not have repaid this loan.",
+        f"In the worst 5 % of cases it loses {row['cvar_alone']:,.0f} on average alone,",
+        f"and adds {row['cvar_part']:,.0f} to the same measure of all these loans together",
+        f"(assumed: every seller loads {decisions.loading:g} on one common factor).",
+    ]
+    for flag, value, words in [
+        ("buyer_late", "late_probability", "the buyer pays late with probability"),
+        ("chain_risky", "risk_score", "the chain's total risk score is"),
+    ]:
+        if flag in row:
+            sentences.append(f"{'FLAG' if row[flag] else 'No flag'}: {words} {row[value]:.2f}.")
+    drivers = decisions.drivers.iloc[i].sort_values(key=abs, ascending=False)
+    own = decisions.sellers.iloc[i]
+    labels = [f"{name}: {_show(own[name])} (reference {_show(decisions.reference[name])})" for name in drivers.index]
+    drivers = pd.DataFrame({"adds to the loan": drivers.map("{:+,.0f}".format).to_numpy()}, labels)
+    body = [
+        f"<h2>{html.escape(decisions.names[i])}</h2>",
+        f"<p><strong>{decision}.</strong> {' '.join(sentences)}</p>",
+        _draw(law, [refit[i] for refit in decisions.refits], revenue, row["loan"]),
+        _table(_read_risk(law, revenue, row["loan"])) if row["loan"] > 0 else "",
+        _table(drivers),
+    ]
+    return "<section>\n" + "\n".join(body) + "\n</section>"
+
+
+def _read_risk(law, revenue, loan):
+    """The four risk curves at shares of the largest loan, as text."""
+    loans = loan * np.array(SHARES)
+    profile = {name: values[0] for name, values in risk_profile(law, loans, unit_revenue=revenue).items()}
+    columns = {
+        "PD": profile["default_probability"], "EL": profile["expected_loss"],
+        "LGD": profile["loss_given_default"], "√E[L²]": np.sqrt(profile["squared_loss"]),
+    }
+    text = {name: [f"{v:.2%}" if name == "PD" else f"{v:,.1f}" for v in values] for name, values in columns.items()}
+    text["LGD"] = ["none" if np.isnan(value) else shown for value, shown in zip(columns["LGD"], text["LGD"])]
+    return pd.DataFrame(text, index=[f"loan {value:,.0f}" for value in loans])
+
+
+def _draw(law, refits, revenue, loan):
+    """The law of sales and the default probability, each with the range of the refits."""
+    levels = np.linspace(0, 1, 101)
+    top = max(revenue * float(law.ppf(0.6)[0, 0]), 1.5 * loan, 1e-9)
+    loans = np.linspace(0, top, 101)
+    curves = [("level", levels, lambda one: one.ppf(levels)[0], None)]
+    curves += [
+        ("loan", loans, lambda one: risk_profile(one, loans, unit_revenue=revenue)["default_probability"][0], loan)
+    ]
+    titles = {"level": "Sales (units) at every level", "loan": "Default probability at every loan"}
+    figures = []
+    for name, x, read, mark in curves:
+        line, many = read(law), np.array([read(refit) for refit in refits])
+        band = np.quantile(many, [0.05, 0.95], axis=0) if refits else None
+        high = 1.0 if mark is not None else float(max(line.max(), 0 if band is None else band.max(), 1e-9))
+        low = 0.0 if mark is not None else float(min(line.min(), 0.0))
+        figures.append(_chart(x, line, band, low, high, mark, name, titles[name]))
+    return f'<div class="pair">{"".join(figures)}</div>'
+
+
+def _chart(x, line, band, low, high, mark, x_label, title):
+    width, height, left, bottom = 420, 250, 52, 40
+
+    def place(xs, ys):
+        across = left + (width - left - 12) * np.asarray(xs) / x[-1]
+        up = height - bottom - (height - bottom - 14) * (np.clip(ys, low, high) - low) / (high - low)
+        return "L".join(f"{a:.1f},{b:.1f}" for a, b in zip(across, up))
+
+    shapes = []
+    if band is not None:
+        shapes.append(f'<path class="band" d="M{place(np.r_[x, x[::-1]], np.r_[band[0], band[1][::-1]])}Z"/>')
+    for share in (0.0, 0.5, 1.0):
+        (at,), value = place([0.0], [low + share * (high - low)]).split(), low + share * (high - low)
+        y = float(at.split(",")[1])
+        shapes.append(f'<path class="axis" d="M{left},{y}H{width - 12}"/>')
+        shapes.append(f'<text x="{left - 6}" y="{y + 4}" text-anchor="end">{value:,.3g}</text>')
+        across, anchor = float(place([share * x[-1]], [low]).split(",")[0]), "end" if share == 1 else "middle"
+        value = f"{share * x[-1]:,.0f}" if x[-1] > 1 else f"{share:g}"
+        shapes.append(f'<text x="{across}" y="{height - bottom + 16}" text-anchor="{anchor}">{value}</text>')
+    if mark is not None:
+        shapes.append(f'<path class="mark" d="M{place([mark, mark], [low, high])}"/>')
+    shapes.append(f'<path d="M{place(x, line)}" stroke-width="2"/>')
+    shapes.append(f'<text x="{(left + width) / 2}" y="{height - 4}" text-anchor="middle">{x_label}</text>')
+    frame = f'<svg class="chart" viewBox="0 0 {width} {height}" role="img" aria-label="{title}">'
+    return f"<figure><figcaption>{title}</figcaption>{frame}{''.join(shapes)}</svg></figure>"
+
+
+def _table(frame):
+    # What may have to be scrolled on a phone must be within reach of the keyboard.
+    return frame.to_html(border=0).replace("<table", '<table tabindex="0"', 1)
+
+
+def _plain(name):
+    """A limit's name as words."""
+    return name.removeprefix("max_").replace("_", " ")
+
+
+def _show(value):
+    return value if isinstance(value, str) else f"{value:.4g}"

@@ -1,0 +1,14 @@
+"""Everything that learns a law: the encoder, QRGMM, QRGMM-dagger, generative networks, and other people's models."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__,
+    submod_attrs={
+        "encoding": ["FieldEncoder"],
+        "metamodel": ["QRGMM", "QRGMMChain", "bootstrap_curves"],
+        "deepfm": ["DeepFMQRGMM"],
+        "generators": ["ConditionalDiffusion", "ConditionalWGAN", "RectifiedFlow"],
+        "peers": ["BoostedQuantiles", "Engression", "QuantileForest", "SplineFlow"],
+    },
+)
