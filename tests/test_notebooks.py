@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parents[1]
 CHAPTERS = execute.find_chapters()
 FIRST_PARTS = ["The question", "After this chapter you can"]
 LAST_PARTS = ["What can go wrong", "Summary", "Exercises", "In the paper", "Next"]
-MAX_LINES, MAX_MEDIAN_LINES = 30, 8
+MAX_LINES, MAX_MEDIAN_LINES, MAX_COLUMNS = 30, 8, 88
 
 GENERATED = {"book/api", "book/benchmarks", "book/goals", "book/ledger"}  # written by book/build.py
 
@@ -114,3 +114,12 @@ def test_table_of_contents_lists_every_chapter():
 
 def test_every_executed_notebook_has_a_text():
     assert {path.stem for path in (ROOT / "notebooks").glob("*.ipynb")} == {path.stem for path in CHAPTERS}
+
+
+@each_chapter
+def test_no_line_of_code_is_wider_than_the_page(path):
+    """Neither in a cell nor in a source that a cell shows."""
+    for cell in find_code_cells(read_executed(path)):
+        shown = [output.text for output in cell.outputs if output.get("name") == "stdout" and "source(" in cell.source]
+        wide = [line for text in [cell.source, *shown] for line in text.splitlines() if len(line) > MAX_COLUMNS]
+        assert not wide, f"{cell.id}: {wide}"

@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
+from qrgmm.simulators import bank_queue
 from qrgmm.simulators.bank_queue import BankQueue
 from qrgmm.simulators.cancer import LIFE_TABLE, TREATMENTS, CancerSimulator
 from qrgmm.simulators.fm_location_scale import (
@@ -434,3 +435,16 @@ def test_bad_sellers_are_refused(X, message):
 def test_unknown_variants_are_refused():
     with pytest.raises(ValueError, match="variant must be one of .* got 'linear'"):
         FMLocationScale("linear")
+
+
+def test_customers_who_are_still_there_at_nine_count_nowhere(monkeypatch):
+    """One normal customer leaves after 20 minutes; the other one's service would end at 22:20."""
+    streams = iter([np.array([[0.0, np.inf]]), np.array([[0.0, 5.0, np.inf]])])  # priority, normal
+    monkeypatch.setattr(bank_queue, "draw_arrivals", lambda rate, rng: next(streams))
+    end, served = np.array([[10.0, np.inf, 20.0, 800.0, np.inf]]), np.array([[True, False, True, False, False]])
+    monkeypatch.setattr(bank_queue, "serve", lambda *day: (end, served))
+    bank = BankQueue()
+    found = dict(zip(bank.outputs, bank.draw(bank.conditional_point, rng=0)[0]))
+    assert found == {
+        "time_normal": 20, "reneged_normal": 0, "time_priority": 10, "reneged_priority": 0, "overtime": 0
+    }

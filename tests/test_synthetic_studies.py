@@ -1,8 +1,11 @@
 """The synthetic studies at sizes smaller than tiny: the truth scores best, and rows are complete and comparable."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
+from qrgmm.curve import QuantileCurve
 from qrgmm.models import deepfm_network
 from qrgmm.models.deepfm import DeepFMQRGMM
 from qrgmm.models.generators import CWGAN_SETTINGS, ConditionalWGAN
@@ -18,6 +21,7 @@ from qrgmm.studies.synthetic import (
     Marginal,
     Truth,
     _draw_data,
+    _risk_errors,
     compare_models,
     compare_options,
     compare_variants,
@@ -159,3 +163,16 @@ def test_a_copy_is_fitted_with_its_own_seed_and_members():
     assert not hasattr(model, "levels_") and first.n_members == 2 and model.n_members == 10
     assert first.random_state != second.random_state
     assert isinstance(fit_copy(QRGMM(levels=2), X[["x01"]], y, np.random.default_rng(0)), QRGMM)
+
+
+def test_errors_of_lgd_count_where_more_than_one_loan_in_a_hundred_defaults():
+    """Five sales in a hundred are 50 in truth and 10 in the model: losses differ by 40 for loans above 50."""
+
+    def predicting(worst):
+        law = QuantileCurve.from_draws([worst] * 5 + [100.0] * 95)
+        return SimpleNamespace(predict_curve=lambda X: law)
+
+    truth = predicting(50.0)
+    truth.simulator = SimpleNamespace(ppf=lambda X, level: np.array([[100.0]]))
+    rows = {metric: value for _, _, metric, _, value in _risk_errors("m", "t", predicting(10.0), truth, None)}
+    assert rows["lgd_error"] == pytest.approx(40 / 51) and rows["el_error"] == pytest.approx(0.05 * 40 / 50)
