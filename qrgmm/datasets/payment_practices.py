@@ -159,7 +159,7 @@ def read_payment_practices(path: str | PathLike) -> pd.DataFrame:
     ...         read_payment_practices(path)
     ...     except ValueError as error:
     ...         print(error)
-    /...export.csv has no columns ['Start date', 'End date', 'Filing date'] and 17 more; it has ['Report Id', 'Company']
+    /...export.csv: no columns ['Start date', 'End date', 'Filing date'] and 17 more; it has ['Report Id', 'Company']
     """
     text = read_cells(path).rename(columns=RENAMED)
     has_period = "Period" in text
