@@ -119,7 +119,7 @@ def _read_text(path, encoding):
 
 
 def _split_rows(path, text, separator):
-    rows: dict[int, list[str]] = {}
+    rows = {}
     try:
         for row in csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True):
             rows[len(rows) + 1] = [cell.strip() for cell in row]
@@ -268,7 +268,7 @@ def require_columns(path: str | PathLike, table: pd.DataFrame, wanted: list[str]
     if absent:
         similar = difflib.get_close_matches(absent[0], [name for name in columns if name not in wanted], 1, 0.6)
         hint = f"was {absent[0]!r} renamed to {similar[0]!r}?" if similar else f"it has {name_few(columns)}"
-        raise ValueError(f"{path}: no columns {name_few(absent, 3)}; {hint}")
+        raise ValueError(f"{path}: it has no columns {name_few(absent, 3)}; {hint}")
 
 
 def refuse(path: str | PathLike, cells: pd.Series, bad: pd.Series, expected: str, hint: str = "") -> None:

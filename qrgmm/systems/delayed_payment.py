@@ -209,7 +209,7 @@ def late_threshold(late: ArrayLike, share: float = 0.2) -> float:
     Raises
     ------
     ValueError
-        If `share` is not between 0 and 1, or `late` is empty or has missing values.
+        If `share` is not between 0 and 1, or `late` is empty, no list of numbers or has missing values.
 
     Examples
     --------
@@ -217,12 +217,14 @@ def late_threshold(late: ArrayLike, share: float = 0.2) -> float:
     40.0
     """
     late = np.asarray(late, dtype=float)
-    if not 0 < share < 1:
+    if not (isinstance(share, Real) and 0 < share < 1):
         raise ValueError(f"share must lie between 0 and 1, got {share!r}")
+    if late.ndim != 1:
+        raise ValueError(f"late must have shape (n_rows,), got {late.shape}")
     if len(late) == 0:
         raise ValueError("late must have values, got none")
-    if np.isnan(late).any():
-        raise ValueError(f"late must have no missing values, got {np.isnan(late).sum()} of {len(late)}")
+    if not np.isfinite(late).all():
+        raise ValueError(f"late must have no missing values, got {(~np.isfinite(late)).sum()} of {len(late)}")
     return float(np.quantile(late, 1 - share))
 
 
@@ -241,6 +243,11 @@ class HighRiskModel(BaseEstimator):
     threshold_ : float
         Late share from which a report is high-risk, in percent.
     pipeline_ : imblearn.pipeline.Pipeline
+
+    Raises
+    ------
+    ValueError
+        If the reports to fit have no late share, are all or none high-risk, or are too few for "smote".
 
     Notes
     -----
