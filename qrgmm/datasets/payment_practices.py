@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 from scipy.special import ndtr
 
-from qrgmm.checks import Rng
+from qrgmm.checks import Rng, check_count
 from qrgmm.datasets.files import locate
 from qrgmm.datasets.reading import read_cells, refuse, require_columns
 
@@ -338,6 +338,7 @@ def simulate_payment_practices(n_reports: int = 23_028, rng: Rng = None) -> pd.D
     >>> simulate_payment_practices(100, rng=0).shape
     (100, 22)
     """
+    n_reports = check_count("n_reports", n_reports, least=0)
     rng = np.random.default_rng(rng)
     sizes = rng.choice(list(_PER_COMPANY), n_reports, p=np.array(list(_PER_COMPANY.values())) / 7287)
     company = np.repeat(np.arange(n_reports), sizes)[:n_reports]
