@@ -185,7 +185,8 @@ def read_seconds(file):
         known = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
-    return known if isinstance(known, dict) else {}
+    taken = known.items() if isinstance(known, dict) else []
+    return {chapter: seconds for chapter, seconds in taken if isinstance(seconds, int | float)}
 
 
 def main():

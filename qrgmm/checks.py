@@ -256,6 +256,35 @@ def check_per_row(
     return np.broadcast_to(values, (n_rows,))
 
 
+def check_flags(name: str, values: ArrayLike) -> np.ndarray:
+    """Return answers as booleans, refusing what only looks like one, such as the text "False", which counts as true.
+
+    Parameters
+    ----------
+    name : str
+    values : array of bool, or of 0 and 1
+
+    Returns
+    -------
+    array of bool
+
+    Raises
+    ------
+    ValueError
+        If a value is none of these.
+
+    Examples
+    --------
+    >>> check_flags("defaulted", [True, 0])
+    array([ True, False])
+    """
+    given = np.asarray(values)
+    bad = [value for value in given.ravel().tolist() if not (isinstance(value, Real) and value in (0, 1))]
+    if bad:
+        raise ValueError(f"{name} must be true or false, got {bad[0]!r}")
+    return given.astype(bool)
+
+
 def check_options(crossing: str, tails: str) -> None:
     """Refuse what are no options of `QuantileCurve`.
 

@@ -337,13 +337,17 @@ def test_line_ends_spaces_blank_rows_and_a_byte_order_mark_make_no_difference(wr
     ("lists", "expected"),
     [
         ({}, ["shop", "brand", "price", "weight"]),
+        ({"continuous": ["shop", "price"]}, ["shop", "brand", "price"]),
         ({"categorical": ["shop"]}, ["shop", "price", "weight"]),
         ({"continuous": ["price"]}, ["brand", "price"]),
         ({"categorical": [], "continuous": ["weight", "price"]}, ["price", "weight"]),
     ],
 )
 def test_columns_that_are_not_named_are_inferred_as_the_encoder_infers_them(write, lists, expected):
-    X, _ = load_sales_csv(write(TABLE.replace(",note", ",")), "sold", **lists)
+    table = TABLE.replace(",note", ",")
+    if not lists:  # a code with leading zeros would be refused
+        table = table.replace(",007", ",7").replace(",012", ",12")
+    X, _ = load_sales_csv(write(table), "sold", **lists)
     assert list(X.columns) == expected
     plain = pd.DataFrame({"shop": [7, 12, 7], "brand": list("aba"), "price": [9.5, 20, 10], "weight": [1, 2, 3]})
     encoder = FieldEncoder(**lists).fit(plain)
@@ -448,3 +452,211 @@ def test_an_own_table_in_another_encoding_is_refused(write):
 def test_an_own_table_that_is_no_file_is_refused(tmp_path, name):
     with pytest.raises(FileNotFoundError, match="path must name a CSV file, got '.*'"):
         load_sales_csv(tmp_path / name, "sold")
+
+
+def column(*cells):
+    return "price,units\n" + "".join('"{}",{}\n'.format(cell.replace('"', '""'), i) for i, cell in enumerate(cells))
+
+
+FOREIGN = {
+    "5,0": "decimal=',' reads them",
+    "1,065": "thousands=',' or decimal=',' reads them",
+    "1.234,56": "thousands='.' reads them",
+    "1.065.283": "thousands='.' reads them",
+    "1 065": "thousands=' ' reads them",
+    "1\u202f065": "thousands=' ' reads them",
+    "1 065,5": "thousands=' ' with decimal=',' reads them",
+    "1'065": """thousands="'" reads them""",
+    "$9.50": "write them without signs",
+    "9,50 \u20ac": "write them without signs",
+    "EUR 5": "write them without signs",
+    "9.5%": "write them without signs",
+    '="9.5"': "write them without signs",
+    "(5.00)": "write them without signs",
+    "\u22125": "write them without signs",
+    "\u0661\u0662": "write them without signs",
+}
+
+
+@pytest.mark.parametrize("cell", FOREIGN)
+def test_numbers_in_another_form_are_no_categories_and_the_message_says_what_reads_them(write, cell):
+    path = write(column(cell, cell, "7"))
+    found = f"got {cell!r} in row 2 (and in 1 more: 3); {FOREIGN[cell]}"
+    expected = f"column 'price' must hold either text or plain numbers, {found}"
+    for options in ({}, {"categorical": []}):
+        with pytest.raises(ValueError, match=re.escape(expected)):
+            load_sales_csv(path, "units", **options)
+    with pytest.raises(ValueError, match=re.escape(f"must hold finite numbers, {found}")):
+        load_sales_csv(path, "units", continuous=["price"])
+    X, _ = load_sales_csv(path, "units", categorical=["price"])
+    assert X["price"].tolist() == [cell, cell, "7"]
+
+
+@pytest.mark.parametrize(
+    ("cells", "options", "expected"),
+    [
+        (["5,0", "7"], {"decimal": ","}, [5.0, 7.0]),
+        (["1,5e3", "-,5"], {"decimal": ","}, [1500.0, -0.5]),
+        (["1,065", "283"], {"thousands": ","}, [1065.0, 283.0]),
+        (["1,065.25", "1,065,283"], {"thousands": ","}, [1065.25, 1065283.0]),
+        (["1.065", "283"], {"thousands": "."}, [1065.0, 283.0]),
+        (["1.065,25", "0,5"], {"thousands": "."}, [1065.25, 0.5]),
+        (["1.065,25", "0,5"], {"thousands": ".", "decimal": ","}, [1065.25, 0.5]),
+        (["1 065", "1\u00a0065,5"], {"thousands": " ", "decimal": ","}, [1065.0, 1065.5]),
+        (["1'065", "1\u2019065.5"], {"thousands": "'"}, [1065.0, 1065.5]),
+        (["1.065", "283"], {"decimal": "."}, [1.065, 283.0]),
+    ],
+)
+def test_numbers_in_another_form_are_read_when_told(write, cells, options, expected):
+    X, _ = load_sales_csv(write(column(*cells)), "units", **options)
+    assert X["price"].tolist() == expected
+
+
+def test_a_table_of_a_european_spreadsheet_is_read_when_told(write):
+    path = write('Preis;Größe;Verkauft\r\n"9,5";klein;1.065\r\n10,0;groß;283\r\n', "cp1252")
+    X, sales = load_sales_csv(path, "Verkauft", separator=";", thousands=".", encoding="cp1252")
+    assert X.to_dict("list") == {"Preis": [9.5, 10.0], "Größe": ["klein", "groß"]} and sales.tolist() == [1065, 283]
+
+
+@pytest.mark.parametrize("cells", [["1.065", "283"], ["12.000", "7", "0"], ["-1.065", "3"]])
+def test_points_that_could_be_thousands_are_refused_until_one_says_what_they_are(write, cells):
+    message = "column 'price' must hold numbers that can be read in one way only, got '.*' in row 2; "
+    for options in ({}, {"continuous": ["price"]}):
+        with pytest.raises(ValueError, match=message + "decimal='.' reads them as written, thousands='.' as thousands"):
+            load_sales_csv(write(column(*cells)), "units", **options)
+    text = "units,price\n" + "".join(f"{cell.strip('-')},1\n" for cell in cells)
+    with pytest.raises(ValueError, match="column 'units' must hold numbers that can be read in one way only"):
+        load_sales_csv(write(text), "units")
+
+
+@pytest.mark.parametrize(
+    "cells", [["9.5", "283"], ["10.99", "5"], ["1.459", "1.389"], ["0.250", "1"], ["1.065", "2.5", "7"], ["9.125"]]
+)
+def test_ordinary_prices_are_read_as_written(write, cells):
+    X, _ = load_sales_csv(write(column(*cells)), "units")
+    assert X["price"].tolist() == [float(cell) for cell in cells]
+
+
+def test_sales_that_all_have_three_digits_after_the_point_could_be_thousands(write):
+    path = write("price,units\n9.5,1.065\n8.5,1.283\n")
+    with pytest.raises(ValueError, match="column 'units' must hold numbers that can be read in one way only"):
+        load_sales_csv(path, "units")
+    assert load_sales_csv(path, "units", decimal=".")[1].tolist() == [1.065, 1.283]
+
+
+CODES = {
+    "numbers without leading zeros": ["007", "7"],
+    "numbers below 2^53, which floats can tell apart": ["9007199254740993", "9007199254740992"],
+    "numbers that do not read as days": ["20240131", "20240201"],
+}
+
+
+@pytest.mark.parametrize("expected", CODES)
+def test_codes_in_digits_are_no_numbers_until_named(write, expected):
+    path = write(column(*CODES[expected]))
+    message = f"column 'price' must hold {expected}, got {CODES[expected][0]!r} in row 2"
+    with pytest.raises(ValueError, match=re.escape(message) + ".*name the column in categorical for codes"):
+        load_sales_csv(path, "units")
+    text, numbers = (load_sales_csv(path, "units", **{kind: ["price"]})[0] for kind in ("categorical", "continuous"))
+    assert text["price"].tolist() == CODES[expected]
+    assert numbers["price"].tolist() == [float(code) for code in CODES[expected]]
+
+
+DATES = ["2024-01-05", "05/01/2024", "5.1.24", "Jan 2024", "5 January 2024", "2-Sep", "2024-01-05 10:00", "01/2024"]
+
+
+@pytest.mark.parametrize("date", DATES)
+def test_dates_are_no_categories_until_named(write, date):
+    path = write(column(date, "none"))
+    message = f"must hold text that does not read as a date, got {date!r} in row 2; name the column in dates"
+    with pytest.raises(ValueError, match=re.escape(message)):
+        load_sales_csv(path, "units")
+    assert load_sales_csv(path, "units", categorical=["price"])[0]["price"].tolist() == [date, "none"]
+
+
+def test_days_are_read_when_named_and_nothing_else_is(write):
+    text = "price,day,units\n9.5,2024-01-05,3\n8.5,2024-02-29 10:30,4\n"
+    X, _ = load_sales_csv(write(text), "units", dates=["day"])
+    assert list(X) == ["price", "day"]
+    assert X["day"].tolist() == [pd.Timestamp("2024-01-05"), pd.Timestamp("2024-02-29 10:30")]
+    for cell in ("2024-02-30", "05/01/2024", "2024", ""):
+        message = f"column 'day' must hold .*, got {cell!r} in row 3"
+        with pytest.raises(ValueError, match=message):
+            load_sales_csv(write(text.replace("2024-02-29 10:30", cell)), "units", dates=["day"])
+
+
+PLAIN_TEXT = ["FDA15", "OUT017", "1.2.3", "500g", "3 XXL", "10-20", "Tier 1", "1st", "May", "Marble 20", "Decor 12"]
+
+
+@pytest.mark.parametrize("cell", PLAIN_TEXT)
+def test_text_with_digits_stays_text(write, cell):
+    assert load_sales_csv(write(column(cell, "b")), "units")[0]["price"].tolist() == [cell, "b"]
+
+
+PLAIN = "price,units\n9.5,3\n"
+
+
+@pytest.mark.parametrize(
+    ("data", "options"),
+    [
+        (("\ufeff\ufeff" + PLAIN).encode(), {}),
+        (("sep=,\r\n" + PLAIN).encode(), {}),
+        (('"sep=;"\n' + PLAIN.replace(",", ";")).encode(), {"separator": ";"}),
+        (PLAIN.replace(",", "\t").encode(), {"separator": "\t"}),
+        (PLAIN.encode("utf-16"), {"encoding": "utf-16"}),
+        (b"price,units,,\n9.5,3,,\n,,,\n,,,,\n", {}),
+    ],
+)
+def test_what_excel_leaves_around_a_table_makes_no_difference(tmp_path, data, options):
+    (tmp_path / "own.csv").write_bytes(data)
+    X, sales = load_sales_csv(tmp_path / "own.csv", "units", **options)
+    assert X.to_dict("list") == {"price": [9.5]} and sales.tolist() == [3.0]
+
+
+def test_the_row_that_excel_does_not_show_is_not_counted(write):
+    with pytest.raises(ValueError, match="got '-3' in row 2"):
+        load_sales_csv(write("sep=,\nprice,units\n9.5,-3\n"), "units")
+
+
+UTF_16 = r" \(it looks like UTF-16\); save the file as 'CSV UTF-8'"
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (PLAIN.encode("utf-16"), "expected text in UTF-8, got byte 0xff in row 1" + UTF_16),
+        (PLAIN.encode("utf-16-le"), "expected text in UTF-8, got a NUL character in row 1" + UTF_16),
+        (PLAIN.encode("utf-16-be"), "expected text in UTF-8, got a NUL character in row 1" + UTF_16),
+        (b"price,units\n9\0,3\n", "got a NUL character in row 2; save the file as 'CSV UTF-8'"),
+        (b"sep=;\nprice;units\n9;3\n", "its first row says that the separator is ';', expected ','"),
+        (b"price;units\n9,5;3\n", "got one column, 'price;units'; is the separator ';'"),
+        (b'"price";"units"\n"9,5";"3"\n', "',' expected after '\"' in row 1; is the separator ';'"),
+        (b'price,units\n"9"5,3\n', "in row 2; a quotation mark inside a cell is written twice"),
+        (b'price,units\n9,4\n"' + b"9,3\n" * 40_000, "row 3 has a cell of more than 131,072 characters: is a quot"),
+        (b"price,units\n9," + b"x" * 5000 + b"\n", "got '" + "x" * 60 + "...' in row 2$"),
+        (",".join(f"c{i}" for i in range(200)).encode() + b"\n" + b"1," * 199 + b"1\n", "'c5'\\] and 194 more$"),
+    ],
+)
+def test_what_no_spreadsheet_should_write_is_refused_in_a_short_message(tmp_path, data, message):
+    (tmp_path / "own.csv").write_bytes(data)
+    with pytest.raises(ValueError, match=message) as caught:
+        load_sales_csv(tmp_path / "own.csv", "units")
+    assert len(str(caught.value)) < len(str(tmp_path)) + 250
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"separator": ";;"}, "separator must be one character between cells, got ';;'"),
+        ({"decimal": ";"}, "decimal must be '.' or ',', and thousands one of . , ' and a blank or None, got ';' and"),
+        ({"thousands": "_"}, "and a blank or None, got None and '_'"),
+        ({"thousands": ",", "decimal": ","}, "decimal and thousands must differ, got ',' for both"),
+        ({"encoding": "utf-9"}, "encoding must be one that Python knows, got 'utf-9'"),
+        ({"dates": "price"}, "dates must be a list of column names, got 'price'"),
+        ({"dates": ["price"], "continuous": ["price"]}, "each column must be named once, got ['price'] more than once"),
+        ({"dates": ["day"]}, "has no columns ['day']; it has ['price', 'units']"),
+    ],
+)
+def test_options_of_the_loader_that_are_none_are_refused(write, options, message):
+    with pytest.raises(ValueError, match=re.escape(message)):
+        load_sales_csv(write(PLAIN), "units", **options)

@@ -171,6 +171,53 @@ def test_bad_splits_are_refused(reports):
     undated = reports.assign(**{"End date": reports["End date"].mask(reports.index == 3)})
     with pytest.raises(ValueError, match="reports must have an end date to be split in time, 1 have none"):
         split_reports(undated, "time")
+    one_period = reports.assign(**{"End date": pd.Timestamp("2018-06-30")})
+    with pytest.raises(ValueError, match="reports must be of at least two periods to be split in time, got 1"):
+        split_reports(one_period, "time")
+    with pytest.raises(ValueError, match="reports must have companies for both sides, got 1 for test_share=0.3"):
+        split_reports(reports.assign(**{COMPANY: "00000001"}), "company")
+    with pytest.raises(ValueError, match="reports must have rows for both sides, got 1 for test_share=0.3"):
+        split_reports(reports[:1], "random")
+    for share in (0, 1, 5, np.nan):
+        for by in ("random", "company", "time"):
+            with pytest.raises(ValueError, match=rf"test_share must lie inside \(0, 1\), got {share!r}"):
+                split_reports(reports, by, share)
+
+
+def test_a_small_test_share_in_time_leaves_the_last_period(reports):
+    train, test = split_reports(reports, "time", test_share=0.01)
+    last = reports["End date"].max()
+    assert len(train) + len(test) == len(reports) and set(reports["End date"].iloc[test]) == {last}
+    assert (reports["End date"].iloc[train] < last).all()
+
+
+def test_reports_that_are_all_high_risk_are_refused_with_threshold_and_share(reports):
+    mostly_punctual = reports[:300].assign(**{LATE: [0.0] * 280 + list(range(1, 21))})
+    message = "share=0.2 gives a threshold of 0, with which all 300 reports would be high-risk, 280 of them with this"
+    for fit in (HighRiskModel("logistic").fit, lambda rows: search_grid(rows, {"C": [1.0]}, model="logistic")):
+        with pytest.raises(ValueError, match=message):
+            fit(mostly_punctual)
+    model = HighRiskModel("logistic", share=0.05).fit(mostly_punctual)
+    assert model.threshold_ > 0 and model.label(mostly_punctual).sum() == 15
+
+
+def test_what_is_too_few_to_learn_from_or_to_be_scored_is_refused_in_our_terms(reports):
+    model, few = HighRiskModel("logistic").fit(reports), reports[:20].assign(**{LATE: [*range(18), 90, 91]})
+    one_company = reports.assign(**{COMPANY: "00000001"})
+    with pytest.raises(ValueError, match="sampling 'smote' needs 6 reports of either class, got 2; 'over' needs one"):
+        HighRiskModel("logistic", "smote", share=0.1).fit(few)
+    for call in (choose_cut, lambda _, rows: search_grid(rows, {"C": [1.0]}, model="logistic")):
+        with pytest.raises(ValueError, match="reports must be of at least n_splits = 3 companies, got 1"):
+            call(model, one_company)
+    with pytest.raises(ValueError, match="each fold, reports must be of both classes, got 0 of . reports high-risk"):
+        search_grid(reports[:12], {"C": [1.0]}, model="logistic")
+    punctual = reports[reports[LATE] < model.threshold_]
+    found = f"got 0 ones and {len(punctual)} zeros in {len(punctual)} rows"
+    with pytest.raises(ValueError, match=f"y must have both ones and zeros and nothing else to be scored, {found}"):
+        model.score(punctual)
+    for call in (model.score, model.predict_proba):
+        with pytest.raises(ValueError, match="reports must have rows, got none"):
+            call(reports[:0])
 
 
 @pytest.mark.parametrize("share", [0.1, 0.2, 0.3, 0.4, 0.5])
@@ -190,6 +237,14 @@ def test_the_threshold_is_that_of_the_training_rows(reports):
     [
         (lambda: late_threshold([1.0], 0), "share must lie between 0 and 1, got 0"),
         (lambda: late_threshold([]), "late must have values, got none"),
+        (lambda: late_threshold([1.0, 2.0], "many"), "share must lie between 0 and 1, got 'many'"),
+        (lambda: late_threshold(3.0), r"late must have shape \(n_rows,\), got \(\)"),
+        (lambda: late_threshold([5.0, 5.0]), "share=0.2 gives a threshold of 5, with which all 2 reports"),
+        (lambda: score_probabilities([0, 2], [0.1, 0.2]), "y must have both ones and zeros and nothing else"),
+        (lambda: score_probabilities([0, 1], [0.1]), r"must have one shape \(n_rows,\), got \(2,\) and \(1,\)"),
+        (lambda: score_probabilities([0, 1], [0.1, np.nan]), r"probability must lie in \[0, 1\], got"),
+        (lambda: shared_companies(pd.DataFrame({COMPANY: ["A"]}), [0], []), "test must name rows, got none"),
+        (lambda: simulate_payment_practices(2.5), "n_reports must be a whole number of at least 0, got 2.5"),
         (lambda: late_threshold([1.0, np.nan]), "late must have no missing values, got 1 of 2"),
         (lambda: build_pipeline("tree"), "model must be one of xgboost, rf, .*, got 'tree'"),
         (lambda: build_pipeline(sampling="twice"), "sampling must be one of none, over, under, smote, got 'twice'"),
@@ -270,6 +325,22 @@ def test_forecast_rows_are_the_companys_past_and_nothing_else():
     np.testing.assert_array_equal(rows["Last change of late share"], [np.nan, 10])
     assert rows["Reports so far"].tolist() == [1, 2] and rows["Days since last period"].tolist() == [184, 181]
     assert f"Last: {AVERAGE}" in FORECAST_FEATURES and not set(FORECAST_FEATURES) & {*PREDICTORS, LATE}
+
+
+def test_a_second_report_on_a_period_already_reported_is_no_forecast():
+    reports = clean_payment_practices(simulate_payment_practices(4, rng=0))[:3]
+    reports = reports.assign(**{COMPANY: "A", "Report Id": [1, 2, 3], LATE: [10.0, 20.0, 30.0]})
+    reports["End date"] = pd.to_datetime(["2018-06-30", "2018-06-30", "2018-12-31"])
+    rows = make_forecast_rows(reports)
+    assert rows["Report Id"].tolist() == [3] and rows[f"Last: {LATE}"].tolist() == [20.0]
+
+
+@pytest.mark.parametrize("n_rows", [0, 1, 50])
+def test_without_earlier_reports_or_end_dates_there_are_no_forecasts(reports, n_rows):
+    undated = reports[:n_rows].assign(**{"End date": pd.NaT})
+    alone = reports[:n_rows].drop_duplicates(COMPANY)
+    for rows in (make_forecast_rows(undated), make_forecast_rows(alone)):
+        assert len(rows) == 0 and {*FORECAST_FEATURES, "Report Id", COMPANY, "End date", LATE} == set(rows)
 
 
 def test_a_forecast_does_not_change_with_the_report_it_forecasts():

@@ -163,6 +163,22 @@ def test_similarity_lies_in_the_unit_interval_and_is_total_over_parties(database
         (lambda: record_score([0.5], [1.0], [True], 2), "n_frauds must lie between 0 and the 1 past loans, got 2"),
         (lambda: record_score([0.5], [1.0, 2.0], [True], 0), "must have one shape"),
         (lambda: record_score([0.5], [1.0], [True], 0, "all"), "penalty must be 'total' or 'frauds', got 'all'"),
+        (lambda: record_score([0.5], [1.0], ["False"], 0), "clean must be true or false, got 'False'"),
+        (lambda: record_score([0.5], [1.0], [np.nan], 0), "clean must be true or false, got nan"),
+        (lambda: record_score([np.nan], [1.0], [True], 0), "past_scores must be finite, got NaN or infinity"),
+        (lambda: record_score([0.5], [1.0], [False], 0.5), "n_frauds must lie between 0 and the 1 past loans, got 0.5"),
+        (lambda: record_score(*np.ones((2, 900)), [False, True] * 450, 800), "n_frauds must be at most 700, got 800"),
+        (lambda: party_score([0.5, 0.5], [[0.5, 0.5]]), r"weights must have shape \(n_indicators,\), got \(1, 2\)"),
+        (lambda: party_score([], []), r"weights must sum to 1, got \[\] with sum 0"),
+        (lambda: decay(1.0, delay=np.nan), "delay must be finite, got nan"),
+        (lambda: total_similarity([[0.5, 0.5]], [0.5, 0.4], [[0], [1]], [1, 0]), "importance must have a positive sum"),
+        (lambda: total_similarity([[0.5, 0.5]], [0.5, 0.4], [[0], []]), "importance must have a positive sum"),
+        (lambda: total_similarity([[0.5, 0.5]], [0.5, 0.4], [[0]], [1, np.nan]), "importance must be 2 finite numbers"),
+        (lambda: best_threshold([np.nan, 0.5], [True, False]), "peaks must be finite, or minus infinity, got NaN"),
+        (lambda: best_threshold([np.inf], [True]), "peaks must be finite, or minus infinity, got NaN or infinity"),
+        (lambda: best_threshold([0.5], [True, False]), r"one shape \(n_loans,\), got \(1,\) and \(2,\)"),
+        (lambda: best_threshold([0.5], ["False"]), "defaulted must be true or false, got 'False'"),
+        (lambda: best_threshold([0.5], [True], np.nan), "costs must be finite and not negative, got nan and 0.03"),
         (lambda: similarity([[0.1, 0.2]], [0.1]), "database and application must be"),
         (lambda: SupplyChainFinance(n_firms=0), "n_firms must be a whole number of at least 1, got 0"),
         (lambda: SupplyChainFinance(severity=-1), "severity must not be negative, got -1"),
@@ -193,6 +209,17 @@ def test_the_best_threshold_is_that_of_brute_force(loans, false):
         return 0.6 * (defaulted & (peaks < threshold)).sum() + false * (~defaulted & (peaks >= threshold)).sum()
 
     np.testing.assert_allclose(cost(ours), cost(theirs), atol=1e-12)
+
+
+def test_one_loan_decides_alone():
+    assert best_threshold([0.5], [True]) == 0.5 and best_threshold([0.5], [False]) == np.inf
+    assert party_score([0.4], [1.0]) == 0.4 and similarity([[0.4]], [0.4]) == 1 and similarity([[0.4]], [0.5]) == 0
+    assert record_score([0.4], [0.0], [True], 0) == -0.4 and record_score([0.4], [0.0], [0], 0) == 0.4
+
+
+def test_a_record_with_as_many_frauds_as_floats_can_hold_is_finite():
+    score = record_score(np.full(900, 0.5), np.zeros(900), np.zeros(900, dtype=bool), 700)
+    np.testing.assert_allclose(score, 0.5 * np.exp(700), rtol=1e-12)
 
 
 def test_loans_that_could_not_be_warned_about_do_not_move_the_threshold():
@@ -251,6 +278,18 @@ def test_every_loan_lasts_its_term_or_ends_in_default(model):
     assert (over["bad"] == over["last"]).all()
     frauds = [loan for loan in model.bank.database if loan["fraud"]]
     assert all(loan["defaulted"] for loan in frauds)
+
+
+def test_a_loan_is_clean_if_it_neither_defaulted_nor_was_warned_about(model):
+    loans = pd.DataFrame(model.bank.database)
+    expected = ~loans["defaulted"] & loans["warned"].isna()
+    assert loans["clean"].tolist() == expected.tolist()
+    warned_only = ~loans["defaulted"] & loans["warned"].notna()
+    assert warned_only.any(), "a warning alone must have soiled a record"
+    # Equation 6: such a loan of a client raises its score, a clean one lowers it.
+    loan = loans[warned_only].iloc[0]
+    assert record_score([loan["score_at_start"]], [1.0], [loan["clean"]], 0) > 0
+    assert record_score([loan["score_at_start"]], [1.0], [True], 0) < 0
 
 
 def test_defaults_happen_by_the_known_law():

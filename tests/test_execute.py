@@ -15,7 +15,7 @@ def record(tmp_path, monkeypatch):
     return tmp_path / "build" / "seconds.json"
 
 
-@pytest.mark.parametrize("damaged", ["", '{"01_', "[]", "\udcff"])
+@pytest.mark.parametrize("damaged", ["", '{"01_', "[]", "\udcff", f'{{"{SECOND}": null}}'])
 def test_a_record_of_seconds_that_cannot_be_read_counts_as_none(record, damaged):
     record.write_bytes(damaged.encode("utf-8", "surrogateescape"))
     execute.record_seconds({FIRST: 1.5})

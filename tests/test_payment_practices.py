@@ -1,6 +1,8 @@
 """Payment reports: read in all their forms, refused with row and column when malformed, cleaned by the stated rules."""
 
 import hashlib
+import re
+from datetime import date
 
 import numpy as np
 import pandas as pd
@@ -152,7 +154,11 @@ def test_a_period_runs_from_the_first_of_a_month_to_the_last(tmp_path):
     assert (row["Start date"], row["End date"]) == (pd.Timestamp("2019-09-01"), pd.Timestamp("2020-02-29"))
 
 
-@pytest.mark.parametrize(("written", "expected"), [("862342", "00862342"), ("sc017664", "SC017664")])
+NUMBERS = [("862342", "00862342"), ("sc017664", "SC017664"), ("SC17664", "SC017664"), ("0SC17664", "SC017664")]
+NUMBERS += [("NI3038", "NI003038"), ("R123", "R0000123"), ("IP1234R", "IP01234R"), ("SP2441RS", "SP2441RS")]
+
+
+@pytest.mark.parametrize(("written", "expected"), NUMBERS)
 def test_company_numbers_are_text_of_eight_characters(tmp_path, written, expected):
     assert read_payment_practices(write(tmp_path, [report(Company_number=written)]))["Company number"][0] == expected
 
@@ -186,6 +192,8 @@ BAD_CELLS = [
     ("Report Id", "", "a whole number, got ''"),
     ("Report Id", "2.5", "a whole number, got '2.5'"),
     ("Company number", "", "up to eight letters and digits, got ''"),
+    ("Company number", "UNKNOWN", "up to eight letters and digits, got 'UNKNOWN'"),
+    ("Report Id", "1e20", "a whole number to 2^53, got '1e20'"),
     ("Company number", "1.07E+06", "up to eight letters and digits, got '1.07E+06'"),
     ("End date", "28/10/2017", "a day such as '2019-06-30', got '28/10/2017'"),
     ("Start date", "2017-02-30", "a day such as '2019-06-30', got '2017-02-30'"),
@@ -201,6 +209,73 @@ def test_a_bad_cell_is_refused_with_its_row_and_column(tmp_path, column, cell, e
         load_payment_practices(path)
     assert str(caught.value) == f"{path}: column {column!r} must hold {expected} in row 3"
     assert path.read_bytes() == before
+
+
+def test_dates_win_over_a_period_beside_them(tmp_path):
+    row = report() | {"Period": "2017 APR - 2017 OCT"}
+    dated, plain = write(tmp_path, [row], ["Period", *HEADER_23]), write(tmp_path, [report()], name="plain.csv")
+    pd.testing.assert_frame_equal(read_payment_practices(dated), read_payment_practices(plain))
+    assert read_payment_practices(dated)["Start date"][0] == pd.Timestamp("2017-04-29")
+    dated = write(tmp_path, [row | {"Period": "spring 2017"}], ["Period", *HEADER_23])
+    pd.testing.assert_frame_equal(read_payment_practices(dated), read_payment_practices(plain))
+
+
+def test_what_dates_beside_a_period_leave_open_is_taken_from_the_period(tmp_path):
+    row = report(Start_date="", Filing_date="") | {"Period": "2017 APR - 2017 OCT"}
+    found = read_payment_practices(write(tmp_path, [row], ["Period", *HEADER_23])).loc[0, DATES]
+    assert found.tolist() == [pd.Timestamp("2017-04-01"), pd.Timestamp("2017-10-28"), pd.NaT]
+    header = ["Period", *[name for name in HEADER_23 if name not in DATES[:2]]]
+    row = report() | {"Period": "2017 APR - 2017 OCT"}
+    found = read_payment_practices(write(tmp_path, [row], header)).loc[0, DATES]
+    assert found.tolist() == [pd.Timestamp(day) for day in ("2017-04-01", "2017-10-31", "2017-11-07")]
+    with pytest.raises(ValueError, match="'Start date' must hold a day .*, got '29/04/2017' in row 2"):
+        row |= {"Start date": "29/04/2017"}
+        read_payment_practices(write(tmp_path, [row], ["Period", *HEADER_23]))
+
+
+@pytest.mark.parametrize(
+    ("changes", "column"),
+    [
+        ({LATE: "0.89"}, LATE),
+        (dict(zip(PERCENTAGES, ["0.77", "0.2", "0.03", "0.89"])), PERCENTAGES[0]),
+        (dict(zip(PERCENTAGES, ["1", "0", "0", "1"])), PERCENTAGES[0]),
+    ],
+)
+def test_shares_as_fractions_are_refused(tmp_path, changes, column):
+    with pytest.raises(ValueError, match=f"column {column!r} must hold .*percentage.* in row 2.*: fractions are ref"):
+        read_payment_practices(write(tmp_path, [report(**changes)]))
+
+
+def test_one_report_in_fractions_among_others_is_found(tmp_path):
+    fractions = report(**dict(zip(PERCENTAGES, ["0.77", "0.2", "0.03", "0.89"])))
+    with pytest.raises(ValueError, match="got '0.77' in row 3.*: fractions are refused"):
+        read_payment_practices(write(tmp_path, [report(), fractions, report()]))
+    small = read_payment_practices(write(tmp_path, [report(), report(**{LATE: "0.5"})]))
+    assert small[LATE].tolist() == [89, 0.5], "half a percent beside others is one"
+
+
+@pytest.mark.parametrize(
+    ("shares", "kept"),
+    [(["77", "53", "3"], False), (["77", "20", "3"], True), (["77", "20", "1"], True), (["77", "20", "5"], True),
+     (["77", "20", "0"], False), (["0", "0", "0"], False), (["77", "", "3"], True)],
+)  # fmt: skip
+def test_shares_that_do_not_sum_to_a_hundred_become_missing_and_are_counted(tmp_path, shares, kept):
+    cleaned = clean(tmp_path, report(), report(Report_Id="3", **dict(zip(PERCENTAGES, shares)), Company_number="7"))
+    expected = [float(share or "nan") if kept else np.nan for share in shares]
+    np.testing.assert_array_equal(cleaned.loc[1, PERCENTAGES[:3]].astype(float), expected)
+    assert cleaned[LATE].tolist() == [89, 89] and cleaned.loc[0, PERCENTAGES[:3]].tolist() == [77, 20, 3]
+    assert cleaned.attrs["cleaning"].get("shares", 0) == int(not kept)
+
+
+def test_what_excel_adds_to_an_export_makes_no_difference_and_all_bad_rows_are_counted(tmp_path):
+    plain = write(tmp_path, [report(), report(Report_Id="3")])
+    lines = plain.read_text(encoding="utf-8").splitlines()
+    text = "\n".join([f"{line},," for line in lines] + ["," * 24] * 3)
+    (tmp_path / "excel.csv").write_text("\ufeff" + text, encoding="utf-8")
+    pd.testing.assert_frame_equal(read_payment_practices(tmp_path / "excel.csv"), read_payment_practices(plain))
+    (tmp_path / "excel.csv").write_text(text.replace(",89,", ",889,"), encoding="utf-8")
+    with pytest.raises(ValueError, match=r"a percentage from 0 to 100, got '889' in row 2 \(and in 1 more: 3\)"):
+        read_payment_practices(tmp_path / "excel.csv")
 
 
 def test_a_bad_period_is_refused(tmp_path):
@@ -292,6 +367,9 @@ def test_exact_duplicates_and_repeats_leave_the_last_filed_report(tmp_path):
         ("2019-01-01", "3025-06-30", "2019-07-07", True, False),
         ("2016-01-01", "2016-06-30", "2019-07-07", True, False),
         ("2019-01-01", "2019-06-30", "2019-06-30", True, True),
+        ("2030-01-01", "2030-06-30", "2019-07-07", False, False),
+        ("2019-08-01", "2019-06-30", "2019-07-07", False, True),
+        ("2019-08-01", "2016-06-30", "2019-07-07", False, False),
     ],
 )
 def test_dates_that_cannot_be_become_missing_and_the_report_stays(tmp_path, start, end, filed, good_start, good_end):
@@ -358,6 +436,22 @@ def test_a_window_keeps_what_was_filed_in_it():
     for window in (("2018-01-01", "2018-12-31"), "everything"):
         with pytest.raises(ValueError, match="window must be 'paper'"):
             select_filings(undated, window)
+
+
+def test_days_of_a_window_are_text_in_the_order_of_the_export_or_dates():
+    reports = simulate_payment_practices(500, rng=0)
+    year = select_filings(reports, ("2018-02-01", "2018-12-05"))
+    for window in (
+        [date(2018, 2, 1), date(2018, 12, 5)],
+        (pd.Timestamp("2018-02-01 10:00"), np.datetime64("2018-12-05")),
+    ):
+        pd.testing.assert_frame_equal(select_filings(reports, window), year)
+    days = "window must be two days such as '2018-01-31', got "
+    for window in (("01/02/2018", "05/12/2018"), ("2018", "2019"), (2018, 2019), (None, "2018-12-05"), ("", "")):
+        with pytest.raises(ValueError, match=re.escape(days + repr(window))):
+            select_filings(reports, window)
+    with pytest.raises(ValueError, match="window must end after it begins, got "):
+        select_filings(reports, ("2018-12-31", "2018-01-01"))
 
 
 def test_the_stand_in_has_the_published_statistics_of_the_full_export():

@@ -33,7 +33,7 @@ def run_installed(installed, *arguments):
     """Run Python with the unpacked wheel in the place of this checkout, and return what it printed."""
     environment = {**os.environ, "PYTHONPATH": str(installed)}
     done = subprocess.run(
-        [sys.executable, *arguments], cwd=installed.parent, env=environment, capture_output=True, text=True
+        [sys.executable, *arguments], cwd=installed.parent, env=environment, capture_output=True, encoding="utf-8"
     )
     assert done.returncode == 0, done.stderr
     return done.stdout

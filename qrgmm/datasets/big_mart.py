@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from qrgmm.checks import Rng
+from qrgmm.checks import Rng, check_count
 from qrgmm.datasets.files import locate
 
 FAT_CONTENT = {"LF": "Low Fat", "low fat": "Low Fat", "reg": "Regular"}
@@ -109,6 +109,7 @@ def simulate_big_mart(n_rows: int = 8523, rng: Rng = None) -> pd.DataFrame:
     >>> simulate_big_mart(3, rng=0).shape
     (3, 12)
     """
+    n_rows = check_count("n_rows", n_rows, least=0)
     rng = np.random.default_rng(rng)
     types = np.array(["Baking Goods", "Dairy", "Frozen Foods", "Household", "Meat", "Snack Foods", "Soft Drinks"])
     n_items = 1559

@@ -6,6 +6,8 @@ of which the book's subset is one, replaces the dates by a text such as "2019 JA
 have what it should is refused with row and column: nothing is guessed and no row is skipped.
 """
 
+import re
+from datetime import date
 from os import PathLike
 from pathlib import Path
 from typing import Literal
@@ -14,7 +16,7 @@ import numpy as np
 import pandas as pd
 from scipy.special import ndtr
 
-from qrgmm.checks import Rng
+from qrgmm.checks import Rng, check_count
 from qrgmm.datasets.files import locate
 from qrgmm.datasets.reading import read_cells, refuse, require_columns
 
@@ -46,6 +48,7 @@ RENAMED = {"Payments made in reporting period": FLAGS[0]}  # since 2025
 ANSWERS = {"true": 1.0, "yes": 1.0, "1": 1.0, "1.0": 1.0, "false": 0.0, "no": 0.0, "0": 0.0, "0.0": 0.0, "": np.nan}
 # From here on a number of days is a mark that somebody typed, not a duration; contracts can run for years.
 SENTINELS = {AVERAGE: 1000, SHORTEST: 1000, LONGEST: 1000, MAXIMUM: 10_000}
+SUM_OF_SHARES = 98, 102  # of the three shares of invoices by the days they took, by rounding
 FIRST_START, LONGEST_MONTHS = "2016-01-01", 18  # the duty began in April 2017; a financial year has at most 18 months
 # The paper's 21,820 valid reports are about those filed by the end of 2019 (its own text says 2017 to 2020). Where an
 # export has no filing dates, the number of the last report filed by then stands for it.
@@ -55,7 +58,7 @@ PAPER_FILINGS, PAPER_LAST_REPORT = ("2017-01-01", "2019-12-31"), 24_821
 def load_payment_practices(
     path: str | PathLike | None = None,
     snapshot: Literal["scf", "2019-12", "2020-01-28"] = "scf",
-    window: Literal["paper"] | tuple[str, str] | None = None,
+    window: Literal["paper"] | tuple[str | date, str | date] | None = None,
     fill_structural: bool = True,
     stand_in: bool = False,
 ) -> pd.DataFrame:
@@ -70,7 +73,7 @@ def load_payment_practices(
     path : path, optional
         Of an export, in any of its forms (23 columns, 52 columns, periods for dates), instead of a snapshot.
     snapshot : {"scf", "2019-12", "2020-01-28"}
-    window : "paper" or (str, str), optional
+    window : "paper" or (day, day), optional
         Keep only reports filed in it, see `select_filings`.
     fill_structural : bool
         Whether blanks that are no unknowns are filled with what they mean, see `clean_payment_practices`.
@@ -91,7 +94,7 @@ def load_payment_practices(
     FileNotFoundError
         If `path` is no file or QRGMM_DATA names no folder.
     ValueError
-        If `snapshot` is unknown, a snapshot is not the recorded file, or an export is malformed.
+        If `snapshot` is unknown, a snapshot is not the recorded file, an export is malformed, or `window` is none.
 
     Notes
     -----
@@ -133,8 +136,9 @@ def read_payment_practices(path: str | PathLike) -> pd.DataFrame:
     -------
     pandas.DataFrame
         One row per report with the columns `COLUMNS`: company numbers as text of eight characters, dates, percentages
-        and days as floats, yes/no answers as 1.0 and 0.0; NaN and NaT where the export is blank. Where only the period
-        is given, it starts on the first of a month and ends on the last, and `Filing date` is missing.
+        and days as floats, yes/no answers as 1.0 and 0.0; NaN and NaT where the export is blank. Dates win over a
+        period; where only the period is given, it starts on the first of a month and ends on the last, and a `Filing
+        date` that is not given is missing.
 
     Raises
     ------
@@ -142,8 +146,9 @@ def read_payment_practices(path: str | PathLike) -> pd.DataFrame:
         If there is no such file.
     ValueError
         If the file is empty, not UTF-8, lacks a column, or a row has too few cells, a number that is none or out of
-        range, an unknown answer or an impossible company number; the message names row and column. Rows are counted
-        as a spreadsheet counts them: the header is row 1.
+        range, an unknown answer or an impossible company number; or if shares are fractions instead of percentages:
+        the three of a report sum to about 1, or a column has fractions and nothing above 1. The message names row and
+        column and counts the bad rows, as a spreadsheet does: the header is row 1.
 
     Notes
     -----
@@ -158,8 +163,8 @@ def read_payment_practices(path: str | PathLike) -> pd.DataFrame:
     ...     try:
     ...         read_payment_practices(path)
     ...     except ValueError as error:
-    ...         print(error)
-    /...export.csv has no columns ['Start date', 'End date', 'Filing date'] and 17 more; it has ['Report Id', 'Company']
+    ...         print(str(error).split(": ")[1])
+    it has no columns ['Start date', 'End date', 'Filing date'] and 17 more; it has ['Report Id', 'Company']
     """
     text = read_cells(path).rename(columns=RENAMED)
     has_period = "Period" in text
@@ -171,11 +176,14 @@ def read_payment_practices(path: str | PathLike) -> pd.DataFrame:
     for name in FLAGS:
         reports[name] = text[name].str.lower().map(ANSWERS)
         refuse(path, text[name], ~text[name].str.lower().isin(ANSWERS), "yes or no")
+    _refuse_fractions(path, text, reports)
     refuse(path, text["Report Id"], reports["Report Id"].isna() | (reports["Report Id"] % 1 != 0), "a whole number")
+    refuse(path, text["Report Id"], reports["Report Id"] > 2**53, "a whole number to 2^53")
     reports["Report Id"] = reports["Report Id"].astype("int64")
     number = text["Company number"].str.upper()
-    refuse(path, text["Company number"], ~number.str.fullmatch("[A-Z0-9]{1,8}"), "up to eight letters and digits")
-    reports["Company"], reports["Company number"] = text["Company"], number.str.zfill(8)
+    known = number.str.fullmatch("[A-Z0-9]{1,8}") & number.str.contains("[0-9]")
+    refuse(path, text["Company number"], ~known, "up to eight letters and digits")
+    reports["Company"], reports["Company number"] = text["Company"], number.map(_pad_company_number)
     for name, dates in _parse_dates(path, text).items():
         reports[name] = dates
     return reports[COLUMNS].reset_index(drop=True)
@@ -187,11 +195,13 @@ def clean_payment_practices(reports: pd.DataFrame, fill_structural: bool = True)
     1. *no figures*: reports without a late share or an average time (no payments made) are dropped.
     2. *duplicates*: of rows that are equal in every column one stays.
     3. *repeats*: of several reports of one company on one period the last filed stays.
-    4. *dates*: a period that starts before 2016, after its end or more than 18 months before it has no start; one that
-       ends before 2017 or after it was filed has no end. The report stays.
+    4. *dates*: a period that starts before 2016, after its end, after it was filed or more than 18 months before its
+       end has no start; one that ends before 2017 or after it was filed has no end. The report stays.
     5. *sentinels*: 1,000 days and more (10,000 for the longest contract) become missing.
     6. *one period*: the longest standard period is blank where there is only one; it becomes the shortest.
     7. *not asked*: whether suppliers were notified is blank where terms did not change; it becomes 0, no.
+    8. *shares*: where the shares paid within 30 days, from 31 to 60 and later sum to less than 98 or more than 102
+       percent, all three become missing. Counted where there are such reports; the recorded snapshot has none.
 
     Parameters
     ----------
@@ -226,6 +236,7 @@ def clean_payment_practices(reports: pd.DataFrame, fill_structural: bool = True)
     bad_end = (end < "2017-01-01") | (end > cleaned["Filing date"])
     cleaned["End date"] = end = end.mask(bad_end)
     bad_start = (start < FIRST_START) | (start > end) | (end > start + pd.DateOffset(months=LONGEST_MONTHS))
+    bad_start |= start > cleaned["Filing date"]
     cleaned["Start date"] = start.mask(bad_start)
     counts["dates"] = int((bad_start | bad_end).sum())
 
@@ -237,20 +248,26 @@ def clean_payment_practices(reports: pd.DataFrame, fill_structural: bool = True)
         cleaned[LONGEST] = cleaned[LONGEST].mask(one_period, cleaned[SHORTEST])
         counts |= {"one period": int(one_period.sum()), "not asked": int((cleaned[NOTIFIED].isna() & not_asked).sum())}
         cleaned[NOTIFIED] = cleaned[NOTIFIED].mask(not_asked, 0.0)
+    total = cleaned[PERCENTAGES[:3]].sum(axis=1, skipna=False)
+    wrong = (total < SUM_OF_SHARES[0]) | (total > SUM_OF_SHARES[1])
+    if wrong.any():
+        cleaned.loc[wrong, PERCENTAGES[:3]], counts["shares"] = np.nan, int(wrong.sum())
     cleaned.attrs["cleaning"] = counts
     return cleaned
 
 
-def select_filings(reports: pd.DataFrame, window: Literal["paper"] | tuple[str, str]) -> pd.DataFrame:
+def select_filings(
+    reports: pd.DataFrame, window: Literal["paper"] | tuple[str | date, str | date]
+) -> pd.DataFrame:
     """Return the reports filed in a window.
 
     Parameters
     ----------
     reports : pandas.DataFrame
         As `read_payment_practices` returns it.
-    window : "paper" or (str, str)
-        First and last day of filing; "paper" is 2017-01-01 to 2019-12-31, or the report numbers to 24,821 where there
-        are no filing dates, see `PAPER_FILINGS`.
+    window : "paper" or (day, day)
+        First and last day of filing, dates or text such as "2018-01-31"; "paper" is 2017-01-01 to 2019-12-31, or the
+        report numbers to 24,821 where there are no filing dates, see `PAPER_FILINGS`.
 
     Returns
     -------
@@ -259,7 +276,7 @@ def select_filings(reports: pd.DataFrame, window: Literal["paper"] | tuple[str, 
     Raises
     ------
     ValueError
-        If `window` is neither, or names days and the export has no filing dates.
+        If `window` is neither, runs backwards, or names days and the export has no filing dates.
 
     Examples
     --------
@@ -275,7 +292,13 @@ def select_filings(reports: pd.DataFrame, window: Literal["paper"] | tuple[str, 
         raise ValueError(f"window must be 'paper' or a pair of days, got {window!r}")
     if filed.isna().all():
         raise ValueError(f"window must be 'paper' for an export without filing dates, got {window!r}")
-    return reports[filed.between(*pd.to_datetime(list(window)))]
+    days = [day if isinstance(day, str) else str(day)[:10] for day in window]  # of a date and time, the date
+    first, last = pd.to_datetime(days, format="%Y-%m-%d", errors="coerce")
+    if pd.isna(first) or pd.isna(last):
+        raise ValueError(f"window must be two days such as '2018-01-31', got {window!r}")
+    if first > last:
+        raise ValueError(f"window must end after it begins, got {window!r}")
+    return reports[filed.between(first, last)]
 
 
 # Published statistics of the full export of 28 January 2020: reports per company, upper ends of bins of the late share
@@ -315,6 +338,7 @@ def simulate_payment_practices(n_reports: int = 23_028, rng: Rng = None) -> pd.D
     >>> simulate_payment_practices(100, rng=0).shape
     (100, 22)
     """
+    n_reports = check_count("n_reports", n_reports, least=0)
     rng = np.random.default_rng(rng)
     sizes = rng.choice(list(_PER_COMPANY), n_reports, p=np.array(list(_PER_COMPANY.values())) / 7287)
     company = np.repeat(np.arange(n_reports), sizes)[:n_reports]
@@ -369,15 +393,37 @@ def _parse_numbers(path, cells, high):
     return numbers
 
 
+def _refuse_fractions(path, text, reports):
+    total = reports[PERCENTAGES[:3]].sum(axis=1, skipna=False)
+    expected = f"a percentage, so that the first three sum to {SUM_OF_SHARES[0]} to {SUM_OF_SHARES[1]}"
+    refuse(path, text[PERCENTAGES[0]], (total - 1).abs() < 0.021, expected, ": fractions are refused")
+    for name in PERCENTAGES:
+        fraction = (reports[name] > 0) & (reports[name] < 1)
+        if not (reports[name] > 1).any():
+            refuse(path, text[name], fraction, "percentages", ", and no number above 1: fractions are refused")
+
+
+def _pad_company_number(number):
+    """Fill digits with zeros to eight characters, behind the letters where there are some: SC017664."""
+    number = re.sub("^0+(?=[A-Z])", "", number)
+    letters, digits, rest = re.fullmatch("([A-Z]*)([0-9]*)(.*)", number).groups()
+    return letters + digits.zfill(8 - len(letters + rest)) + rest
+
+
 def _parse_dates(path, text):
+    cells = text.reindex(columns=DATES, fill_value="")
+    days = {name: pd.to_datetime(cells[name], format="%Y-%m-%d", errors="coerce") for name in DATES}
+    days = {name: parsed.astype("datetime64[us]") for name, parsed in days.items()}
+    months = {name: pd.Series(pd.NaT, index=text.index, dtype="datetime64[us]") for name in DATES}
     if "Period" in text:
         ends = text["Period"].str.extract(r"^(\d{4} [A-Z]{3}) - (\d{4} [A-Z]{3})$")
-        months = {name: pd.to_datetime(ends[i], format="%Y %b", errors="coerce") for i, name in enumerate(DATES[:2])}
-        expected = "a period such as '2019 JAN - 2019 JUN'"
-        refuse(path, text["Period"], months["Start date"].isna() | months["End date"].isna(), expected)
-        no_date = pd.Series(pd.NaT, index=text.index, dtype=months["End date"].dtype)
-        return months | {"End date": months["End date"] + pd.offsets.MonthEnd(0), "Filing date": no_date}
-    dates = {name: pd.to_datetime(text[name], format="%Y-%m-%d", errors="coerce") for name in DATES}
-    for name, parsed in dates.items():
-        refuse(path, text[name], parsed.isna(), "a day such as '2019-06-30'")
-    return dates
+        months |= {name: pd.to_datetime(ends[i], format="%Y %b", errors="coerce") for i, name in enumerate(DATES[:2])}
+        needed = (cells[DATES[:2]] == "").any(axis=1)
+        unknown = months["Start date"].isna() | months["End date"].isna()
+        refuse(path, text["Period"], needed & unknown, "a period such as '2019 JAN - 2019 JUN'")
+        months["End date"] += pd.offsets.MonthEnd(0)
+    for name in DATES:
+        blank = (cells[name] == "") & ("Period" in text)
+        refuse(path, cells[name], days[name].isna() & ~blank, "a day such as '2019-06-30'")
+        days[name] = days[name].fillna(months[name])
+    return days

@@ -7,6 +7,7 @@ Chapter 13.
 """
 
 from collections.abc import Callable
+from numbers import Real
 from typing import Literal, Self
 
 import numpy as np
@@ -35,7 +36,7 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from sklearn.utils.validation import check_is_fitted
 from xgboost import XGBClassifier
 
-from qrgmm.checks import Rng
+from qrgmm.checks import Rng, check_count, check_level
 from qrgmm.datasets.payment_practices import AVERAGE, DAYS, FLAGS, LATE, NOTIFIED, PERCENTAGES
 
 COMPANY = "Company number"
@@ -50,7 +51,25 @@ FORECAST_FEATURES = [f"Last: {name}" for name in PAST] + [
 # Appendix A of the paper; it states no parameters of the other models, which are our choice.
 XGBOOST = {"n_estimators": 900, "learning_rate": 0.01, "max_depth": 10, "min_child_weight": 1, "subsample": 0.85}
 SMALL_TREES = {"n_estimators": 200, "max_depth": 4}  # whose leaves go into a logistic regression
-SAMPLERS = {"none": None, "over": RandomOverSampler, "under": RandomUnderSampler, "smote": SMOTE}
+
+
+class Smote(SMOTE):
+    """SMOTE that says in our terms what it lacks.
+
+    Parameters
+    ----------
+    sampling_strategy, random_state, k_neighbors
+        As imbalanced-learn's: a new row lies between one of the rarer class and one of its nearest neighbours.
+    """
+
+    def _fit_resample(self, X, y):
+        rarest, needed = int(np.unique(y, return_counts=True)[1].min()), self.k_neighbors + 1
+        if rarest < needed:
+            raise ValueError(f"sampling 'smote' needs {needed} reports of either class, got {rarest}; 'over' needs one")
+        return super()._fit_resample(X, y)
+
+
+SAMPLERS = {"none": None, "over": RandomOverSampler, "under": RandomUnderSampler, "smote": Smote}
 
 
 class LeavesThenLogistic(ClassifierMixin, BaseEstimator):
@@ -209,7 +228,8 @@ def late_threshold(late: ArrayLike, share: float = 0.2) -> float:
     Raises
     ------
     ValueError
-        If `share` is not between 0 and 1, or `late` is empty or has missing values.
+        If `share` is not between 0 and 1, or `late` is empty, no list of numbers or has missing values; or if all
+        reports would be high-risk, because ties reach from the threshold down to the smallest value.
 
     Examples
     --------
@@ -217,13 +237,19 @@ def late_threshold(late: ArrayLike, share: float = 0.2) -> float:
     40.0
     """
     late = np.asarray(late, dtype=float)
-    if not 0 < share < 1:
+    if not (isinstance(share, Real) and 0 < share < 1):
         raise ValueError(f"share must lie between 0 and 1, got {share!r}")
+    if late.ndim != 1:
+        raise ValueError(f"late must have shape (n_rows,), got {late.shape}")
     if len(late) == 0:
         raise ValueError("late must have values, got none")
-    if np.isnan(late).any():
-        raise ValueError(f"late must have no missing values, got {np.isnan(late).sum()} of {len(late)}")
-    return float(np.quantile(late, 1 - share))
+    if not np.isfinite(late).all():
+        raise ValueError(f"late must have no missing values, got {(~np.isfinite(late)).sum()} of {len(late)}")
+    threshold = float(np.quantile(late, 1 - share))
+    if threshold <= late.min():
+        on_it = f"all {len(late)} reports would be high-risk, {(late == threshold).sum()} of them with this late share"
+        raise ValueError(f"share={share!r} gives a threshold of {threshold:g}, with which {on_it}; try a smaller share")
+    return threshold
 
 
 class HighRiskModel(BaseEstimator):
@@ -241,6 +267,11 @@ class HighRiskModel(BaseEstimator):
     threshold_ : float
         Late share from which a report is high-risk, in percent.
     pipeline_ : imblearn.pipeline.Pipeline
+
+    Raises
+    ------
+    ValueError
+        If the reports to fit have no late share, are all or none high-risk, or are too few for "smote".
 
     Notes
     -----
@@ -283,6 +314,8 @@ class HighRiskModel(BaseEstimator):
     def predict_proba(self, reports: pd.DataFrame) -> np.ndarray:
         """Return the probability of high risk, (n_rows,)."""
         check_is_fitted(self)
+        if len(reports) == 0:
+            raise ValueError("reports must have rows, got none")
         return self.pipeline_.predict_proba(reports[self.features])[:, 1]
 
     def score(self, reports: pd.DataFrame) -> dict[str, float]:
@@ -305,12 +338,25 @@ def score_probabilities(y: ArrayLike, probability: ArrayLike, cut: float = 0.5) 
     -------
     dict of str to float
 
+    Raises
+    ------
+    ValueError
+        If shapes differ, `y` is not of 0 and 1 or has only one of them, which no ranking can tell apart, or a
+        probability lies outside [0, 1].
+
     Examples
     --------
     >>> {name: round(value, 3) for name, value in score_probabilities([0, 0, 1], [0.1, 0.4, 0.9]).items()}
     {'auc': 1.0, 'f1': 1.0, 'average_precision': 1.0, 'brier': 0.06, 'log_loss': 0.241, 'bias': 0.133}
     """
     y, probability = np.asarray(y), np.asarray(probability, dtype=float)
+    if y.ndim != 1 or y.shape != probability.shape:
+        raise ValueError(f"y and probability must have one shape (n_rows,), got {y.shape} and {probability.shape}")
+    if not np.isin(y, [0, 1]).all() or not 0 < y.sum() < len(y):
+        found = f"{int((y == 1).sum())} ones and {int((y == 0).sum())} zeros in {len(y)} rows"
+        raise ValueError(f"y must have both ones and zeros and nothing else to be scored, got {found}")
+    if not ((probability >= 0) & (probability <= 1)).all():
+        raise ValueError("probability must lie in [0, 1], got a number outside or NaN")
     ranked = np.round(probability, 12)  # equal ones stay equal, whatever the last bit of a sum says
     scores = {
         "auc": roc_auc_score(y, ranked),
@@ -338,14 +384,34 @@ def choose_cut(model: HighRiskModel, reports: pd.DataFrame, n_splits: int = 3) -
     Returns
     -------
     float
+
+    Raises
+    ------
+    ValueError
+        If there are fewer companies than folds, or outside a fold all reports are of one class.
     """
-    y, folds = model.label(reports), GroupKFold(n_splits)
+    y = model.label(reports)
+    folds = _company_folds(reports, y, n_splits)
     out_of_fold = cross_val_predict(
         model.pipeline_, reports[model.features], y, groups=reports[COMPANY], cv=folds, method="predict_proba"
     )
     precision, recall, cuts = precision_recall_curve(y, out_of_fold[:, 1])
     f1 = 2 * precision * recall / np.maximum(precision + recall, 1e-300)
     return float(cuts[np.argmax(f1[:-1])])
+
+
+def _company_folds(reports, y, n_splits, scored=False):
+    """Folds of whole companies, with both classes to learn from and, where a fold is scored, in it."""
+    n_splits, n_companies = check_count("n_splits", n_splits, least=2), reports[COMPANY].nunique()
+    if n_companies < n_splits:
+        raise ValueError(f"reports must be of at least n_splits = {n_splits} companies, got {n_companies}")
+    folds, y = GroupKFold(n_splits), np.asarray(y)
+    for kept, held_out in folds.split(y, groups=reports[COMPANY]):
+        for where, rows in [("outside", kept), *[("in", held_out)] * scored]:
+            if len(np.unique(y[rows])) < 2:
+                found = f"{y[rows].sum()} of {len(rows)} reports"
+                raise ValueError(f"{where} each fold, reports must be of both classes, got {found} high-risk")
+    return folds
 
 
 def split_reports(
@@ -374,7 +440,8 @@ def split_reports(
     Raises
     ------
     ValueError
-        If `by` is unknown, or the split is in time and a report has no end date.
+        If `by` is unknown, `test_share` is not between 0 and 1, there are no two rows, companies or periods to part, or
+        the split is in time and a report has no end date.
 
     Examples
     --------
@@ -384,17 +451,24 @@ def split_reports(
     >>> shared_companies(reports, train, test)
     0.0
     """
+    test_share = check_level("test_share", test_share)
     if by == "time":
         end = reports["End date"]
         if end.isna().any():
             raise ValueError(f"reports must have an end date to be split in time, {end.isna().sum()} have none")
-        days = end.value_counts(normalize=True).sort_index().cumsum()
+        days = end.value_counts(normalize=True).sort_index().cumsum()[:-1]  # after the last there are no test rows
+        if days.empty:
+            raise ValueError(f"reports must be of at least two periods to be split in time, got {end.nunique()}")
         early = (end <= (days - (1 - test_share)).abs().idxmin()).to_numpy()
         return np.flatnonzero(early), np.flatnonzero(~early)
     if by not in ("random", "company"):
         raise ValueError(f"by must be random, company or time, got {by!r}")
     # A split of single rows is one of groups of one row.
     groups = reports[COMPANY] if by == "company" else np.arange(len(reports))
+    n_groups = len(np.unique(groups))
+    if n_groups - np.ceil(test_share * n_groups) < 1:
+        things = "companies" if by == "company" else "rows"
+        raise ValueError(f"reports must have {things} for both sides, got {n_groups} for test_share={test_share:g}")
     seed = int(np.random.default_rng(rng).integers(2**31))
     return next(GroupShuffleSplit(1, test_size=test_share, random_state=seed).split(reports, groups=groups))
 
@@ -412,11 +486,18 @@ def shared_companies(reports: pd.DataFrame, train: ArrayLike, test: ArrayLike) -
     -------
     float, in [0, 1]
 
+    Raises
+    ------
+    ValueError
+        If there are no test rows.
+
     Examples
     --------
     >>> shared_companies(pd.DataFrame({COMPANY: ["A", "A", "B"]}), [0], [1, 2])
     0.5
     """
+    if len(np.atleast_1d(test)) == 0:
+        raise ValueError("test must name rows, got none")
     return float(reports[COMPANY].iloc[test].isin(reports[COMPANY].iloc[train]).mean())
 
 
@@ -437,12 +518,18 @@ def search_grid(reports: pd.DataFrame, grid: dict[str, list], n_splits: int = 3,
     Returns
     -------
     sklearn.model_selection.GridSearchCV
+
+    Raises
+    ------
+    ValueError
+        If there are fewer companies than folds, or in or outside a fold all reports are of one class.
     """
     base = HighRiskModel(**settings)
     y = (reports[LATE] >= late_threshold(reports[LATE], base.share)).astype(int)
     pipeline = build_pipeline(base.model, base.sampling, base.features, base.seed)
     grid = {f"model__{name}": values for name, values in grid.items()}
-    search = GridSearchCV(pipeline, grid, scoring="roc_auc", cv=GroupKFold(n_splits))
+    folds = _company_folds(reports, y, n_splits, scored=True)
+    search = GridSearchCV(pipeline, grid, scoring="roc_auc", cv=folds, error_score="raise")
     return search.fit(reports[base.features], y, groups=reports[COMPANY])
 
 
@@ -451,7 +538,7 @@ def make_forecast_rows(reports: pd.DataFrame) -> pd.DataFrame:
 
     Reports of a company are put in the order in which they were filed. A row has what the last of the earlier ones said
     ("Last: ..."), the mean and the last change of the late share so far, how many there are, and the days between the
-    ends of the two periods. A report on a period that ended before one already reported is no row.
+    ends of the two periods. A report on a period that ended before one already reported, or with it, is no row.
 
     Parameters
     ----------
@@ -461,7 +548,8 @@ def make_forecast_rows(reports: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        With the columns `FORECAST_FEATURES`, the late share to be forecast, report number, company number and end date.
+        With the columns `FORECAST_FEATURES`, the late share to be forecast, report number, company number and end date;
+        without rows where no company has two reports with end dates.
 
     Examples
     --------
@@ -478,7 +566,7 @@ def make_forecast_rows(reports: pd.DataFrame) -> pd.DataFrame:
     rows["Reports so far"] = companies.cumcount()
     rows["Days since last period"] = (filed["End date"] - companies["End date"].shift()).dt.days
     rows[["Report Id", COMPANY, "End date", LATE]] = filed[["Report Id", COMPANY, "End date", LATE]]
-    latest = companies["End date"].transform(lambda end: end.cummax().shift())
+    latest = companies["End date"].cummax().groupby(filed[COMPANY]).shift()
     return rows[filed["End date"] > latest].reset_index(drop=True)
 
 

@@ -16,7 +16,7 @@ import pandas as pd
 from numpy.typing import ArrayLike
 from scipy.special import betaincinv, ndtr
 
-from qrgmm.checks import Rng, check_count
+from qrgmm.checks import Rng, check_count, check_flags
 from qrgmm.portfolio.copula import estimate_theta, pseudo_observations
 from qrgmm.systems.warning_scores import (
     ALPHA,
@@ -109,12 +109,24 @@ def best_threshold(
     float
         A loan is warned about from this score on; infinite if no warning at all was cheapest.
 
+    Raises
+    ------
+    ValueError
+        If shapes differ, a peak is NaN or infinite, `defaulted` is not of true and false, or a cost is negative or not
+        finite.
+
     Examples
     --------
     >>> best_threshold([0.1, 0.5, 0.7, 0.9], [False, False, True, True])
     0.7
     """
-    peaks, defaulted = np.asarray(peaks, dtype=float), np.asarray(defaulted, dtype=bool)
+    peaks, defaulted = np.asarray(peaks, dtype=float), check_flags("defaulted", defaulted)
+    if peaks.ndim != 1 or peaks.shape != defaulted.shape:
+        raise ValueError(f"peaks and defaulted must have one shape (n_loans,), got {peaks.shape} and {defaulted.shape}")
+    if not (peaks < np.inf).all():
+        raise ValueError("peaks must be finite, or minus infinity, got NaN or infinity")
+    if not (0 <= cost_missed < np.inf and 0 <= cost_false < np.inf):
+        raise ValueError(f"costs must be finite and not negative, got {cost_missed!r} and {cost_false!r}")
     peaks, defaulted = peaks[peaks > -np.inf], defaulted[peaks > -np.inf]
     order = np.argsort(-peaks, kind="stable")
     saved = np.cumsum(np.where(defaulted[order], cost_missed, -cost_false))

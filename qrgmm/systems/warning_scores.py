@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import betainc, betaincc
 
+from qrgmm.checks import check_flags
 from qrgmm.portfolio.copula import ClaytonCopula
 
 # The indicators that make the score of each party (table 2 of the paper), and the bank's weights of them; the paper
@@ -19,6 +20,7 @@ from qrgmm.portfolio.copula import ClaytonCopula
 PARTIES = {"core": ["v1", "v2", "v3"], "firm": ["w1", "w2"], "logistics": ["q1", "q2"]}
 EQUAL_WEIGHTS = {"core": (1 / 3, 1 / 3, 1 / 3), "firm": (0.5, 0.5), "logistics": (0.5, 0.5)}
 ALPHA, BETA, ETA = 2.0, 5.0, 0.05
+MOST_FRAUDS = 700  # e to the power of more is no float
 
 
 def party_score(indicators: ArrayLike, weights: ArrayLike) -> np.ndarray:
@@ -38,7 +40,7 @@ def party_score(indicators: ArrayLike, weights: ArrayLike) -> np.ndarray:
     Raises
     ------
     ValueError
-        If an indicator lies outside [0, 1], or the weights do not sum to 1.
+        If an indicator lies outside [0, 1], or the weights are no list with sum 1.
 
     Notes
     -----
@@ -51,6 +53,8 @@ def party_score(indicators: ArrayLike, weights: ArrayLike) -> np.ndarray:
     0.5
     """
     indicators, weights = _unit("indicators", indicators), _unit("weights", weights)
+    if weights.ndim != 1:
+        raise ValueError(f"weights must have shape (n_indicators,), got {weights.shape}")
     if abs(weights.sum() - 1) > 1e-9:
         raise ValueError(f"weights must sum to 1, got {weights.tolist()} with sum {weights.sum():g}")
     if indicators.shape[-1:] != weights.shape:
@@ -192,7 +196,7 @@ def decay(months: ArrayLike, delay: float = 12.0, pace: float = 3.0) -> np.ndarr
     Raises
     ------
     ValueError
-        If months are negative or NaN, or the pace is not positive.
+        If months are negative or NaN, the pace is not positive and finite, or the delay not finite.
 
     Notes
     -----
@@ -206,8 +210,10 @@ def decay(months: ArrayLike, delay: float = 12.0, pace: float = 3.0) -> np.ndarr
     months = np.asarray(months, dtype=float)
     if not (months >= 0).all():
         raise ValueError(f"months must not be negative or NaN, got {months.min():g}")
-    if not pace > 0:
+    if not 0 < pace < np.inf:
         raise ValueError(f"pace must be positive, got {pace!r}")
+    if not np.isfinite(delay):
+        raise ValueError(f"delay must be finite, got {delay!r}")
     return (np.pi / 2 - np.arctan((months - delay) / pace)) / (np.pi / 2 + np.arctan(delay / pace))
 
 
@@ -245,7 +251,8 @@ def record_score(
     Raises
     ------
     ValueError
-        If lengths differ, frauds are negative or more than there are loans, or the penalty is unknown.
+        If lengths differ, scores are not finite, months negative or NaN, `clean` is not of true and false, frauds are
+        no whole number, negative, more than there are loans or more than 700, or the penalty is unknown.
 
     Notes
     -----
@@ -257,22 +264,25 @@ def record_score(
     >>> [round(record_score(*record, n_frauds=1, penalty=penalty), 2) for penalty in ("total", "frauds")]
     [-0.45, 0.12]
     """
-    past_scores, clean = (
-        np.asarray(past_scores, dtype=float),
-        np.asarray(clean, dtype=bool),
+    past_scores, months = (
+        np.asarray(values, dtype=float) for values in (past_scores, months)
     )
-    months = np.asarray(months, dtype=float)
+    clean = check_flags("clean", clean)
     if not past_scores.shape == months.shape == clean.shape or past_scores.ndim != 1:
         shapes = f"{past_scores.shape}, {months.shape} and {clean.shape}"
         raise ValueError(
             "past_scores, months and clean must have one shape (n_loans,), "
             f"got {shapes}"
         )
-    if not 0 <= n_frauds <= len(clean):
+    if not np.isfinite(past_scores).all():
+        raise ValueError("past_scores must be finite, got NaN or infinity")
+    if not (0 <= n_frauds <= len(clean) and n_frauds == int(n_frauds)):
         raise ValueError(
             f"n_frauds must lie between 0 and the {len(clean)} past loans, "
             f"got {n_frauds!r}"
         )
+    if n_frauds > MOST_FRAUDS:
+        raise ValueError(f"n_frauds must be at most {MOST_FRAUDS}, got {n_frauds!r}")
     if penalty not in ("total", "frauds"):
         raise ValueError(f"penalty must be 'total' or 'frauds', got {penalty!r}")
     if len(clean) == 0:
@@ -347,6 +357,12 @@ def total_similarity(
     -------
     array of shape (...), between 0 and the number of parties
 
+    Raises
+    ------
+    ValueError
+        As `similarity`; or if importance is not one finite number of at least 0 per indicator, or its sum is 0 for a
+        party.
+
     Notes
     -----
     Equation 9 of the early-warning paper; chapter 14.
@@ -358,6 +374,12 @@ def total_similarity(
     """
     alike = similarity(database, application)
     importance = np.ones(alike.shape[-1]) if importance is None else np.asarray(importance, dtype=float)
+    if importance.shape != alike.shape[-1:] or not (np.isfinite(importance).all() and (importance >= 0).all()):
+        wanted = f"{alike.shape[-1]} finite numbers of at least 0, one per indicator"
+        raise ValueError(f"importance must be {wanted}, got {importance.tolist()}")
+    idle = [columns for columns in parties if not importance[columns].sum() > 0]
+    if idle:
+        raise ValueError(f"importance must have a positive sum for each party, got 0 for the columns {idle[0]}")
     means = (np.average(alike[..., columns], axis=-1, weights=importance[columns]) for columns in parties)
     return sum(means)  # type: ignore[return-value]  # of no parties it would be the number 0
 
