@@ -1,14 +1,14 @@
 """Run the benchmarks side by side and record them: python benchmarks/run.py [NAME...]
 
 Each benchmark times its contestants in turn, several rounds of each in one process, and reports medians: machines
-differ and are shared, so only the ratios within one run mean anything. Results go to data/results/benchmark_NAME.json
-with the machine and the versions they were measured on.
+differ and are shared, so only the ratios within one run mean anything. Results go to data/results, one file for each
+benchmark and kind of processor, with the versions they were measured on.
 """
 
 import argparse
 import json
-import os
 import platform
+import re
 import statistics
 import time
 from datetime import date
@@ -17,9 +17,12 @@ from pathlib import Path
 
 import exact_risk
 import generation
+import numpy as np
 import portfolio
 import sampling
 import solvers
+
+from qrgmm.studies.machine import describe_processor
 
 RESULTS = Path(__file__).resolve().parents[1] / "data" / "results"
 # The portfolio first: its peak of memory is that of the process.
@@ -48,14 +51,16 @@ def time_in_turn(contestants, n_rounds):
 
 def describe_machine():
     """Return what a reader needs to know about where the times were taken."""
-    processor = platform.processor() or platform.machine()
-    info = Path("/proc/cpuinfo")
-    if info.exists():
-        lines = info.read_text(encoding="utf-8").splitlines()
-        models = [line.partition(":")[2].strip() for line in lines if "model name" in line]
-        processor = models[0] if models else processor
+    # NumPy sorts several times faster where the processor has AVX-512, which its name need not tell.
+    (kernel,) = np.lib.introspect.opt_func_info(func_name="^add$", signature="float64")["add"].values()
     versions = {name: version(name) for name in ("numpy", "scipy")}
-    return {"processor": processor, "cores": os.cpu_count(), "python": platform.python_version(), **versions}
+    return {**describe_processor(), "instructions": kernel["current"], "python": platform.python_version(), **versions}
+
+
+def name_file(name, machine):
+    """Return the name of a record: one per benchmark and kind of processor."""
+    kind = re.sub(r"\W+", "-", f"{machine['processor']} {machine['instructions']}".lower())
+    return f"benchmark_{name}.{kind}.json"
 
 
 def main():
@@ -71,7 +76,7 @@ def main():
         if arguments.sizes:
             print(json.dumps(result, indent=2))
             continue
-        path = RESULTS / f"benchmark_{name}.json"
+        path = RESULTS / name_file(name, result["machine"])
         path.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
         print(f"{name}: {json.dumps(result['ratios'])}")
 

@@ -5,14 +5,17 @@ from pathlib import Path
 
 from markdown_table import format_table
 
+from qrgmm.studies.results import load_benchmarks
+
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "data" / "results"
 SECONDS = ROOT / "build" / "seconds.json"  # written by notebooks/execute.py
 INTRODUCTION = """# Benchmarks
 
-What was timed side by side, in one run each, by `make bench`. Machines differ and are shared: read the ratios, which
-were taken in turns within a run, and not the seconds. This page is written from the recorded files when the book is
-built.
+What was timed side by side, in one run for each kind of processor, by `make bench`. Machines differ and are shared:
+read the ratios, which were taken in turns within a run, and not the seconds. They, too, depend on the processor's
+instructions, and where the book quotes one it is the least favourable to us. This page is written from the recorded
+files when the book is built.
 """
 
 
@@ -28,9 +31,10 @@ def make_page(results=RESULTS, seconds=SECONDS):
         ("A grid of quantile regressions", "solvers", describe_solvers),
         ("A portfolio of ten thousand loans", "portfolio", describe_seconds),
     ):
-        record = json.loads((results / f"benchmark_{name}.json").read_text(encoding="utf-8"))
-        setting = record["setting"].rstrip(".") + ".\n"
-        sections += [f"## {title}\n", setting, describe(record), describe_machine(record)]
+        sections.append(f"## {title}\n")
+        for record in load_benchmarks(name, results):
+            setting = record["setting"].rstrip(".") + ".\n"
+            sections += [describe_machine(record), setting, describe(record)]
     return "\n".join(sections)
 
 
@@ -70,9 +74,9 @@ def describe_solvers(record):
 
 def describe_machine(record):
     machine = dict(record["machine"])
-    processor, cores = machine.pop("processor"), machine.pop("cores")
+    processor, cores, kind = machine.pop("processor"), machine.pop("cores"), machine.pop("instructions", "")
     versions = ", ".join(f"{name} {version}" for name, version in machine.items())
-    return f"Measured on {record['date']}: {processor}, {cores} cores; {versions}.\n"
+    return f"Measured on {record['date']}: {processor} {kind}, {cores} cores; {versions}.\n"
 
 
 def make_table(header, rows):

@@ -7,8 +7,10 @@ precision, engression and the quantile forest, where a tie between two splits fa
 be compared within what recorded replications vary by.
 """
 
+import json
 from os import PathLike
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -131,6 +133,37 @@ def compare_with_paper(study: str, size: str = "paper", folder: str | PathLike =
     table = table.merge(floor, on=["test", "metric", "x"], how="left")
     shown = ["published", "published_sd", "ours", "sd", "standard_error", "difference", "noise_floor"]
     return table[["source", "test", "metric", "x", "model", *shown]]
+
+
+def load_benchmarks(name: str, folder: str | PathLike = RESULTS) -> list[dict[str, Any]]:
+    """Return the recorded runs of a benchmark, one for each kind of processor.
+
+    Parameters
+    ----------
+    name : str
+        Of a file in ``benchmarks/``.
+    folder : path
+
+    Returns
+    -------
+    list of dict
+        With the keys setting, seconds, ratios, machine, date and others.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is none.
+
+    Examples
+    --------
+    >>> all(record["ratios"]["monte_carlo_10000"] > 1 for record in load_benchmarks("exact_risk"))
+    True
+    """
+    paths = sorted(Path(folder).glob(f"benchmark_{name}.*.json"))
+    if not paths:
+        make = f"python benchmarks/run.py {name}"
+        raise FileNotFoundError(f"no benchmark {name!r} is recorded in {folder}; make it: {make}")
+    return [json.loads(path.read_text(encoding="utf-8")) for path in paths]
 
 
 def find_chaotic(models: pd.Series) -> pd.Series:

@@ -11,7 +11,6 @@ that was killed goes on where it stopped and ends with the same bytes. From a sh
 import argparse
 import hashlib
 import json
-import os
 import platform
 import shutil
 import subprocess
@@ -31,6 +30,7 @@ from tqdm import tqdm
 
 from qrgmm.checks import check_count
 from qrgmm.studies import generators, payments, qrgmm_paper, sales, synthetic, systems
+from qrgmm.studies.machine import describe_processor
 from qrgmm.studies.results import COLUMNS, CONDITIONAL, RESULTS, ROOT, compare_rows, describe_comparison, load_results
 from qrgmm.studies.workers import compute
 
@@ -201,7 +201,7 @@ def describe_run(study: str, size: str, n_replications: int, minutes: float, com
         "commits": commits,
         "versions": {"python": platform.python_version(), **{name: _version(name) for name in packages}},
         "device": "cpu",
-        "machine": {"processor": _processor(), "cores": os.cpu_count()},
+        "machine": describe_processor(),
         "minutes": float(f"{minutes:.3g}"),
         "date": date.today().isoformat(),
     }
@@ -463,10 +463,3 @@ def _commit():
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
     return commit + (" with changes" if changed else "")
-
-
-def _processor():
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text(encoding="utf-8").splitlines() if info.exists() else []
-    models = [line.partition(":")[2].strip() for line in lines if "model name" in line]
-    return models[0] if models else platform.processor() or platform.machine()
