@@ -104,8 +104,8 @@ def test_a_room_says_its_sentence_and_its_public_names(room):
 def test_what_is_imported_first_is_quick_to_import(statement):
     slow = {"torch", "xgboost", "mesa", "highspy", "lightgbm", "matplotlib"}
     code = f"import sys; {statement}; print(*sys.modules)"
-    loaded = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, encoding="utf-8").stdout.split()
-    assert not slow & set(loaded)
+    run = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, encoding="utf-8")
+    assert not slow & set(run.stdout.split())
 
 
 def test_the_version_is_stated_once():
