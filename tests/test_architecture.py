@@ -105,8 +105,7 @@ def test_what_is_imported_first_is_quick_to_import(statement):
     slow = {"torch", "xgboost", "mesa", "highspy", "lightgbm", "matplotlib"}
     code = f"import sys; {statement}; print(*sys.modules)"
     run = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, encoding="utf-8")
-    loaded = run.stdout.split()
-    assert not slow & set(loaded)
+    assert not slow & set(run.stdout.split())
 
 
 def test_the_version_is_stated_once():

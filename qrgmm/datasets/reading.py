@@ -168,7 +168,7 @@ def parse_numbers(cells: pd.Series, decimal: str = ".", thousands: str | None = 
         plain = re.sub(group, "", cell) if thousands else cell
         return float(plain.replace(decimal, ".")) if form.fullmatch(cell) else float("nan")
 
-    return cells.map(to_number).astype(float)
+    return pd.Series([to_number(cell) for cell in cells.tolist()], index=cells.index, name=cells.name, dtype=float)
 
 
 def suggest_form(cells: pd.Series) -> str:

@@ -120,10 +120,10 @@ def load_sales_csv(
     frame = table[used].copy()
     for name in [*targets, *continuous]:
         frame[name] = parse_numbers(table[name], *form)
-        hint = "" if name in targets else "; a column of text is categorical"
-        if table[name].map(_looks_like_number).all():
+        bad, hint = ~np.isfinite(frame[name]), "" if name in targets else "; a column of text is categorical"
+        if bad.any() and _look_like_numbers(table[name]).all():
             hint = f"; {suggest_form(table[name])}"
-        refuse(path, table[name], ~np.isfinite(frame[name]), "finite numbers", hint)
+        refuse(path, table[name], bad, "finite numbers", hint)
         if decimal is None and thousands is None:
             _refuse_dots(path, table[name], name in targets)
     for name in targets:
@@ -161,14 +161,16 @@ def _choose_columns(path, table, form, targets, categorical, continuous, dates):
     return categorical, continuous
 
 
-def _looks_like_number(cell):
-    return bool(LIKE_NUMBER.fullmatch(cell))
+def _look_like_numbers(cells):
+    return pd.Series([bool(LIKE_NUMBER.fullmatch(cell)) for cell in cells.tolist()], index=cells.index)
 
 
 def _are_numbers(path, cells, numbers):
     """Say whether a column that is not named holds numbers, and refuse one that could be both."""
     number, written = numbers.notna(), cells != ""
-    foreign = ~number & cells.map(_looks_like_number)
+    if number.all():
+        return True
+    foreign = ~number & _look_like_numbers(cells)
     if foreign.any():
         hint = f"; {suggest_form(cells[number | foreign])}, or name the column in categorical"
         refuse(path, cells, foreign, "either text or plain numbers", hint)
@@ -186,7 +188,7 @@ def _refuse_codes(path, cells, numbers):
 
 
 def _refuse_days(path, cells):
-    days = cells.map(lambda cell: bool(LIKE_DATE.fullmatch(cell)))
+    days = pd.Series([bool(LIKE_DATE.fullmatch(cell)) for cell in cells.tolist()], index=cells.index)
     refuse(path, cells, days, "text that does not read as a date", "; name the column in dates, or in categorical")
 
 
