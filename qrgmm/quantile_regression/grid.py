@@ -25,7 +25,7 @@ from scipy.linalg.lapack import dpstrf
 
 from qrgmm.checks import check_levels
 from qrgmm.quantile_regression.screening import fit_by_screening
-from qrgmm.quantile_regression.simplex import Design, fit_by_simplex
+from qrgmm.quantile_regression.simplex import EPS, Design, fit_by_simplex, settle
 
 GAP_TOLERANCE = 1e-6
 MAX_DENSE = 100_000_000  # numbers in a sparse design that may be made dense to see which columns are independent
@@ -116,7 +116,8 @@ def fit_quantile_grid(
     shift, rest = _least_squares(design, y)
     rest_size = np.abs(rest).mean()
     coef = np.zeros((len(levels), X.shape[1]))
-    if np.abs(rest).max() <= 1e-12 * np.abs(y).max():  # one plane through all rows is every quantile of them
+    own_sizes = np.abs(y) + abs(design) @ np.abs(shift)
+    if (np.abs(rest) <= 4 * EPS * own_sizes).all():  # one plane through all rows is every quantile of them
         coef[:, columns] = solve_triangular(root, shift)
         return QuantileGridFit(levels, coef, np.zeros(len(levels)), np.zeros(len(levels), dtype=int))
     n_threads = n_threads or _default_threads()
@@ -125,11 +126,47 @@ def fit_quantile_grid(
     fit = fit_by_screening if pays else fit_by_simplex
     found, gap, n_iter = fit(design, rest / rest_size, levels, n_threads)
     coef[:, columns] = solve_triangular(root, (found * rest_size + shift).T).T
+    kept = X if len(columns) == X.shape[1] else X[:, columns]
+    for j in _contested(kept, y, coef[:, columns], 1e-8 * rest_size + 8 * EPS * own_sizes.max()):
+        settled = settle(kept, y, levels[j], coef[j, columns])
+        if settled is None:
+            gap[j] = np.inf
+        else:
+            coef[j, columns] = settled[0]
     uncertified = levels[~(gap <= GAP_TOLERANCE)]
     if len(uncertified):
         message = f"relative duality gap above {GAP_TOLERANCE:g} at levels {uncertified.tolist()}"
         warnings.warn(message, RuntimeWarning, stacklevel=2)
     return QuantileGridFit(levels, coef, gap, n_iter)
+
+
+def _contested(X, y, coef, near):
+    """Return the levels at which a row is so near the plane that the solver took it for a tie, and is none.
+
+    Only its own size tells: rounding of a small response is smaller than that of a large one.
+    """
+    magnitude = np.maximum(np.abs(y), np.abs(y)[y != 0].min(initial=np.inf))
+    contested = []
+    for j, each in enumerate(coef):
+        residual = y - X @ each
+        rows = np.flatnonzero(np.abs(residual) <= near)
+        allowed = 64 * EPS * magnitude[rows]
+        if (np.abs(residual[rows]) <= allowed).all():
+            continue
+        on_plane, distance = X[rows], residual[rows]
+        allowed = np.maximum(allowed, 4 * EPS * (abs(on_plane) @ np.abs(each)))
+        # A plane that meets them all, if there is one, is closer than the solver came to it.
+        if (np.abs(distance) > allowed).any() and not _vanishes(on_plane, distance, allowed):
+            contested.append(j)
+    return contested
+
+
+def _vanishes(X, y, allowed):
+    """Say whether a plane leaves nothing of the responses but rounding."""
+    try:
+        return (np.abs(_least_squares(X, y)[1]) <= allowed).all()
+    except np.linalg.LinAlgError:
+        return False
 
 
 def _independent_columns(X):
