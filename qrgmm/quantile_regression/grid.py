@@ -155,8 +155,11 @@ def _contested(X, y, coef, near):
             continue
         on_plane, distance = X[rows], residual[rows]
         allowed = np.maximum(allowed, 4 * EPS * (abs(on_plane) @ np.abs(each)))
-        # A plane that meets them all, if there is one, is closer than the solver came to it.
-        if (np.abs(distance) > allowed).any() and not _vanishes(on_plane, distance, allowed):
+        if (np.abs(distance) <= allowed).all():
+            continue
+        # Of true ties the solver comes as near to the plane that meets them all as rounding of usual sizes allows.
+        usual = (np.abs(distance) <= 1e-13 * magnitude[rows] + allowed).all()
+        if not (usual and _vanishes(on_plane, distance, allowed)):
             contested.append(j)
     return contested
 

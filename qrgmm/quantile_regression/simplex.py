@@ -260,7 +260,7 @@ def _descend(X, y, size, balance, basis):
         residual = y - X @ coef
         rounding = 2 * EPS * (np.abs(y) + sizes @ np.abs(coef))
         residual[basis] = 0
-        tied = np.flatnonzero(np.abs(residual) <= 1e6 * rounding)
+        tied = np.flatnonzero(np.abs(residual) <= 1e6 * (rounding + rounding[basis].max()))
         by_basis = _dense(X[tied]) @ inverse
         tied_rounding = rounding[tied] + np.abs(by_basis) @ rounding[basis]
         zero = np.abs(residual[tied]) <= tied_rounding
