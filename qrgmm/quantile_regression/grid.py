@@ -25,10 +25,11 @@ from scipy.linalg.lapack import dpstrf
 
 from qrgmm.checks import check_levels
 from qrgmm.quantile_regression.screening import fit_by_screening
-from qrgmm.quantile_regression.simplex import Design, fit_by_simplex
+from qrgmm.quantile_regression.simplex import EPS, Design, fit_by_simplex, settle
 
 GAP_TOLERANCE = 1e-6
 MAX_DENSE = 100_000_000  # numbers in a sparse design that may be made dense to see which columns are independent
+LARGEST = 1e75  # up to which products of columns and weights can be formed; its reciprocal is the smallest
 DEPENDENT = 1e-9  # distance from the span of the others, relative to its size, up to which a column is left out
 # With fewer rows screening leaves too many near the plane to pay; rows of zeros in a column do not count, since the
 # simplex method skips them.
@@ -88,13 +89,16 @@ def fit_quantile_grid(
     Raises
     ------
     ValueError
-        If shapes do not match, values are not finite, weights are not positive, or levels are unsorted or outside
-        (0, 1).
+        If shapes do not match, values are not finite or so large or small that their products are not (beyond 1e75, or
+        a column or weight below 1e-75), weights are not positive, or levels are unsorted or outside (0, 1).
 
     Warns
     -----
     RuntimeWarning
-        If a level ends with a relative gap above 1e-6; the message names the levels.
+        If a level ends with a relative gap above 1e-6, or with a row on the wrong side of its plane, which counts as
+        an infinite gap; the message names the levels. If a sparse design of more than 1e8 numbers, zeros counted, has
+        columns at a relative distance of 1e-9 to about 1e-5 from the span of the others, which are left out although
+        they are independent; the message names the columns.
 
     Notes
     -----
@@ -116,7 +120,8 @@ def fit_quantile_grid(
     shift, rest = _least_squares(design, y)
     rest_size = np.abs(rest).mean()
     coef = np.zeros((len(levels), X.shape[1]))
-    if np.abs(rest).max() <= 1e-12 * np.abs(y).max():  # one plane through all rows is every quantile of them
+    own_sizes = np.abs(y) + abs(design) @ np.abs(shift)
+    if (np.abs(rest) <= 4 * EPS * own_sizes).all():  # one plane through all rows is every quantile of them
         coef[:, columns] = solve_triangular(root, shift)
         return QuantileGridFit(levels, coef, np.zeros(len(levels)), np.zeros(len(levels), dtype=int))
     n_threads = n_threads or _default_threads()
@@ -125,11 +130,50 @@ def fit_quantile_grid(
     fit = fit_by_screening if pays else fit_by_simplex
     found, gap, n_iter = fit(design, rest / rest_size, levels, n_threads)
     coef[:, columns] = solve_triangular(root, (found * rest_size + shift).T).T
+    kept = X if len(columns) == X.shape[1] else X[:, columns]
+    for j in _contested(kept, y, coef[:, columns], 1e-8 * rest_size + 8 * EPS * own_sizes.max()):
+        settled = settle(kept, np.asarray(y), levels[j], coef[j, columns])
+        if settled is None:
+            gap[j] = np.inf
+        else:
+            coef[j, columns] = settled[0]
     uncertified = levels[~(gap <= GAP_TOLERANCE)]
     if len(uncertified):
         message = f"relative duality gap above {GAP_TOLERANCE:g} at levels {uncertified.tolist()}"
         warnings.warn(message, RuntimeWarning, stacklevel=2)
     return QuantileGridFit(levels, coef, gap, n_iter)
+
+
+def _contested(X, y, coef, near):
+    """Return the levels at which a row is so near the plane that the solver took it for a tie, and is none.
+
+    Only its own size tells: rounding of a small response is smaller than that of a large one.
+    """
+    magnitude = np.maximum(np.abs(y), np.abs(y)[y != 0].min(initial=np.inf))
+    contested = []
+    for j, each in enumerate(coef):
+        residual = y - X @ each
+        rows = np.flatnonzero(np.abs(residual) <= near)
+        allowed = 64 * EPS * magnitude[rows]
+        if (np.abs(residual[rows]) <= allowed).all():
+            continue
+        on_plane, distance = X[rows], residual[rows]
+        allowed = np.maximum(allowed, 4 * EPS * (abs(on_plane) @ np.abs(each)))
+        if (np.abs(distance) <= allowed).all():
+            continue
+        # Of true ties the solver comes as near to the plane that meets them all as rounding of usual sizes allows.
+        usual = (np.abs(distance) <= 1e-13 * magnitude[rows] + allowed).all()
+        if not (usual and _vanishes(on_plane, distance, allowed)):
+            contested.append(j)
+    return contested
+
+
+def _vanishes(X, y, allowed):
+    """Say whether a plane leaves nothing of the responses but rounding."""
+    try:
+        return (np.abs(_least_squares(X, y)[1]) <= allowed).all()
+    except np.linalg.LinAlgError:
+        return False
 
 
 def _independent_columns(X):
@@ -152,7 +196,11 @@ def _independent_columns(X):
         others = np.setdiff1d(nonzero, columns)
         kept = X if len(columns) == X.shape[1] else X[:, columns]  # a choice of columns is a slow copy
         design = _scale_columns(kept, 1 / sizes[columns])
-        if too_large or _largest_distance(design, X[:, others]) <= DEPENDENT:
+        lost = others[_distances(design, X, others) > DEPENDENT]
+        if too_large and len(lost):
+            message = f"columns {lost.tolist()} of X nearly depend on others and were left out"
+            warnings.warn(f"{message}: X is too large to be made dense", RuntimeWarning, stacklevel=3)
+        if too_large or not len(lost):
             return columns, design, np.diag(sizes[columns])
     dense = X.toarray() if sp.issparse(X) else X
     link, order = qr(dense[:, nonzero] / sizes[nonzero] * ranks, mode="r", pivoting=True)
@@ -162,13 +210,16 @@ def _independent_columns(X):
     return columns, basis * np.sqrt(len(basis)), root / np.sqrt(len(basis))
 
 
-def _largest_distance(X, others):
-    """Return how far the columns of `others` lie from the span of those of X, at most, relative to their sizes."""
-    others = others.toarray() if sp.issparse(others) else others
-    if others.size == 0:
-        return 0.0
-    _, rest = _least_squares(X, others)  # the products of columns don't see distances below 1e-8
-    return np.max(np.linalg.norm(rest, axis=0) / np.linalg.norm(others, axis=0))
+def _distances(design, X, others):
+    """Return how far some columns of X lie from the span of the design's, relative to their sizes."""
+    distances = np.empty(len(others))
+    n_each = max(1, MAX_DENSE // X.shape[0])
+    for part in range(0, len(others), n_each):
+        dense = X[:, others[part : part + n_each]]
+        dense = dense.toarray() if sp.issparse(dense) else dense
+        _, rest = _least_squares(design, dense)  # the products of columns don't see distances below 1e-8
+        distances[part : part + n_each] = np.linalg.norm(rest, axis=0) / np.linalg.norm(dense, axis=0)
+    return distances
 
 
 def _least_squares(X, y):
@@ -201,6 +252,9 @@ def _checked_weights(weights, y) -> np.ndarray:
         raise ValueError(f"weights must have shape {y.shape} like y, got {weights.shape}")
     if not (np.isfinite(weights).all() and (weights > 0).all()):
         raise ValueError(f"weights must be positive and finite, got {weights.min():g}")
+    for each in (weights.min(), weights.max()):
+        if not 1 / LARGEST <= each <= LARGEST:
+            raise ValueError(f"weights must lie in [{1 / LARGEST:g}, {LARGEST:g}], got {each:g}")
     return weights
 
 
@@ -215,4 +269,11 @@ def _checked(X, y, levels) -> tuple[Design, np.ndarray, np.ndarray]:
     for name, values in (("X", X.data if sp.issparse(X) else X), ("y", y)):
         if not np.isfinite(values).all():
             raise ValueError(f"{name} must be finite, got NaN or infinity")
+    sizes = np.ravel(abs(X).max(axis=0).toarray() if sp.issparse(X) else np.abs(X).max(axis=0))
+    outside = np.flatnonzero((sizes > LARGEST) | (sizes > 0) & (sizes < 1 / LARGEST))
+    if len(outside):
+        expected = f"largest absolute values that are 0 or from {1 / LARGEST:g} to {LARGEST:g}"
+        raise ValueError(f"columns of X must have {expected}, got {sizes[outside[0]]:g} in column {outside[0]}")
+    if (largest := np.abs(y).max()) > LARGEST:
+        raise ValueError(f"y must have absolute values of at most {LARGEST:g}, got {largest:g}")
     return X, y, check_levels(levels)
