@@ -111,7 +111,7 @@ class DeepFMQRGMM(LawModel, RegressorMixin, BaseEstimator):
         encoder: FieldEncoder | None = None,
         crossing: Literal["sort", "raise"] = "sort",
         tails: Literal["clamp", "exponential"] = "clamp",
-        random_state: Rng = None,
+        random_state: Rng = 0,
         device: str = "cpu",
         progress: bool = False,
         lower: float | None = None,

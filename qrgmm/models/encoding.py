@@ -416,11 +416,30 @@ def fit_design(
     encoder = choose_encoder(encoder, X)
     if encoder is None:
         return None, X
-    encoder.fit(X)
+    check_varies(encoder.fit(X))
+    return encoder, encoder.transform_sparse(X) if may_be_sparse and encoder.is_large(X) else encoder.transform(X)
+
+
+def check_varies(encoder: FieldEncoder) -> None:
+    """Refuse data of which no design matrix can be made, since every field has one level.
+
+    Parameters
+    ----------
+    encoder : FieldEncoder
+        Fitted.
+
+    Raises
+    ------
+    ValueError
+        If the design matrix has no column.
+
+    Examples
+    --------
+    >>> check_varies(FieldEncoder().fit(pd.DataFrame({"store": ["a", "b"]})))
+    """
     if not encoder.n_design_columns_:
         names = some(encoder.categorical_)
         raise ValueError(f"X must have a column that varies, got one level in each of its columns {names}")
-    return encoder, encoder.transform_sparse(X) if may_be_sparse and encoder.is_large(X) else encoder.transform(X)
 
 
 def check_unitless(name: str, values: ArrayLike) -> ArrayLike:
