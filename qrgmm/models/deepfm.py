@@ -22,8 +22,8 @@ from qrgmm.checks import Rng, check_options
 from qrgmm.curve import QuantileCurve, choose_levels
 from qrgmm.loss import pinball_loss
 from qrgmm.models.deepfm_network import FLEXIBLE, STIFF, Network, field_basis, predict_members, start_parameters, train
-from qrgmm.models.encoding import FieldEncoder
-from qrgmm.models.law_model import LawModel, row_index
+from qrgmm.models.encoding import FieldEncoder, check_unitless, to_frame
+from qrgmm.models.law_model import LawModel, check_lower, location_and_scale, row_index
 from qrgmm.models.saving import read_model, write_model
 from qrgmm.quantile_regression.grid import fit_quantile_grid
 
@@ -63,6 +63,8 @@ class DeepFMQRGMM(LawModel, RegressorMixin, BaseEstimator):
         Where torch trains and predicts: "cpu", "cuda".
     progress : bool
         Show the epochs.
+    lower : float, optional
+        As in `QRGMM`.
 
     Attributes
     ----------
@@ -109,9 +111,10 @@ class DeepFMQRGMM(LawModel, RegressorMixin, BaseEstimator):
         encoder: FieldEncoder | None = None,
         crossing: Literal["sort", "raise"] = "sort",
         tails: Literal["clamp", "exponential"] = "clamp",
-        random_state: Rng = None,
+        random_state: Rng = 0,
         device: str = "cpu",
         progress: bool = False,
+        lower: float | None = None,
     ):
         self.parts = parts
         self.levels = levels
@@ -128,6 +131,7 @@ class DeepFMQRGMM(LawModel, RegressorMixin, BaseEstimator):
         self.random_state = random_state
         self.device = device
         self.progress = progress
+        self.lower = lower
 
     def fit(self, X: pd.DataFrame | ArrayLike, y: ArrayLike) -> Self:
         """Train the networks.
@@ -184,8 +188,8 @@ class DeepFMQRGMM(LawModel, RegressorMixin, BaseEstimator):
         check_is_fitted(self)
         index = row_index(X)
         if not isinstance(X, pd.DataFrame):  # the encoder finds the columns of a data frame by name
-            X = validate_data(self, X, reset=False, dtype=float)
-        codes, x = self._encode(_to_frame(X))
+            X = validate_data(self, check_unitless("X", X), reset=False, dtype=float)
+        codes, x = self._encode(to_frame(X))
         values = np.zeros((len(codes), len(self.levels_)))
         codes = torch.tensor(codes, device=self.device)[None]
         for weight, network, knots, parameters in zip(self.weights_, self.networks_, self.knots_, self.parameters_):
@@ -193,7 +197,7 @@ class DeepFMQRGMM(LawModel, RegressorMixin, BaseEstimator):
             values += weight * predict_members(network, parameters, codes, basis).mean(dim=0).cpu().numpy()
         curve = QuantileCurve(self.levels_, values, crossing=self.crossing)
         values = self.centre_ + self.scale_ * curve.ppf(self.recalibrated_levels_)
-        return QuantileCurve(self.levels_, values, tails=self.tails, index=index)
+        return QuantileCurve(self.levels_, values, tails=self.tails, index=index).clip(self.lower)
 
     def save(self, path: str | PathLike) -> None:
         """Write the fitted model to one file, see `qrgmm.models.saving`.
@@ -249,6 +253,8 @@ class DeepFMQRGMM(LawModel, RegressorMixin, BaseEstimator):
     def _prepare(self, X, y):
         """Check a training set, fit the encoder, settle the grid; return the frame, codes, values and scaled sales."""
         check_options(self.crossing, self.tails)
+        check_lower(self.lower)
+        check_unitless("y", y)
         for name, known in (("parts", PARTS), ("head", HEADS)):
             if getattr(self, name) not in known:
                 raise ValueError(f"{name} must be one of {known}, got {getattr(self, name)!r}")
@@ -263,14 +269,14 @@ class DeepFMQRGMM(LawModel, RegressorMixin, BaseEstimator):
             validate_data(self, X, skip_check_array=True)
             _, y = check_X_y(np.zeros((len(X), 1)), y, y_numeric=True, estimator=self)
         else:
-            X, y = validate_data(self, X, y, y_numeric=True, dtype=float)
+            X, y = validate_data(self, check_unitless("X", X), y, y_numeric=True, dtype=float)
         y = y.astype(float)
         if len(y) < max(2, self.n_members):
             raise ValueError(f"X needs at least {max(2, self.n_members)} rows, got n_samples = {len(y)}")
-        frame = _to_frame(X)
+        frame = to_frame(X)
         self.encoder_ = (FieldEncoder() if self.encoder is None else clone(self.encoder)).fit(frame)
         self.levels_ = choose_levels(self.levels, len(y))
-        self.centre_, self.scale_ = y.mean(), y.std()
+        self.centre_, self.scale_ = location_and_scale(y)
         return frame, *self._encode(frame), (y - self.centre_) / (self.scale_ or 1.0)
 
     def _encode(self, frame):
@@ -385,7 +391,3 @@ def _start_linear(network, parameters, encoder, frame, y):
 def _sizes(encoder):
     """Codes of each categorical field, the one for what was never seen included."""
     return [len(levels) + 1 for levels in encoder.categories_.values()]
-
-
-def _to_frame(X):
-    return X if isinstance(X, pd.DataFrame) else pd.DataFrame(X, columns=[f"x{i}" for i in range(X.shape[1])])

@@ -21,8 +21,8 @@ from torch.nn import functional as F
 
 from qrgmm.checks import Rng, check_count
 from qrgmm.curve import QuantileCurve
-from qrgmm.models.encoding import FieldEncoder, choose_encoder
-from qrgmm.models.law_model import LawModel, row_index
+from qrgmm.models.encoding import FieldEncoder, check_unitless, fit_design
+from qrgmm.models.law_model import LawModel, check_lower, fix_seed, row_index, standardise
 from qrgmm.models.training import Network, Trainer, one_thread, split_rows, train
 
 # Draws that go through a network together (more fall out of the cache), and draws per held-out row while it is trained.
@@ -77,19 +77,22 @@ class _Generator(LawModel, RegressorMixin, BaseEstimator):
         Raises
         ------
         ValueError
-            If shapes do not match, values are not finite, or `validation_share` leaves no rows.
+            If shapes do not match, values are not finite, durations or dates, `validation_share` leaves no rows, or
+            training diverges.
         """
         self._check_options()
-        self.encoder_ = choose_encoder(self.encoder, X)
-        X = X if self.encoder_ is None else self.encoder_.fit_transform(X)
+        check_lower(self.lower)
+        check_unitless("y", y)
+        self.encoder_, X = fit_design(self.encoder, X)
         X, sales = validate_data(self, X, y, y_numeric=True, dtype=float)
         self.scaler_ = StandardScaler().fit(X) if self.encoder_ is None else None
-        rng = np.random.default_rng(self.random_state)
+        self.seed_ = fix_seed(self.random_state)
+        rng = np.random.default_rng(self.seed_)
         generator = torch.Generator().manual_seed(int(rng.integers(2**63)))
         kept, held_out = split_rows(len(X), self.validation_share, rng)
-        self.location_, self.scale_ = sales[kept].mean(), sales[kept].std() or 1.0
+        standardised, self.location_, self.scale_ = standardise(sales[kept])
         X = self._tensor(X)
-        X_kept, y_kept = X[kept], torch.as_tensor((sales[kept] - self.location_) / self.scale_)
+        X_kept, y_kept = X[kept], torch.as_tensor(standardised)
 
         def score(network):
             curve = self._curve(network, X[held_out], N_HELD_OUT_DRAWS)
@@ -125,7 +128,8 @@ class _Generator(LawModel, RegressorMixin, BaseEstimator):
             shape = (rows.stop - rows.start, draws.stop - draws.start, self._noise_dim)
             return torch.as_tensor(rng.standard_normal(shape))
 
-        return self._draws(self.network_, X, n_draws, fresh)
+        draws = self._draws(self.network_, X, n_draws, fresh)
+        return draws if self.lower is None else np.maximum(draws, self.lower)
 
     def predict_curve(self, X: pd.DataFrame | ArrayLike) -> QuantileCurve:
         """Return the law of `n_draws` draws for every row, made of the same noise in all rows.
@@ -142,10 +146,10 @@ class _Generator(LawModel, RegressorMixin, BaseEstimator):
             With n_rows rows.
         """
         checked = self._checked(X)
-        return self._curve(self.network_, checked, self.n_draws, row_index(X))
+        return self._curve(self.network_, checked, self.n_draws, row_index(X)).clip(self.lower)
 
     def _curve(self, network, X, n_draws, index=None):
-        rng = np.random.default_rng(self.random_state)
+        rng = np.random.default_rng(self.seed_)
         hypercube = stats.qmc.LatinHypercube(self._noise_dim, rng=rng).random(n_draws)
         noise = torch.as_tensor(stats.norm.ppf(hypercube))[None]
         return QuantileCurve.from_draws(self._draws(network, X, n_draws, lambda rows, draws: noise[:, draws]), index)
@@ -165,7 +169,7 @@ class _Generator(LawModel, RegressorMixin, BaseEstimator):
 
     def _checked(self, X):
         check_is_fitted(self)
-        X = X if self.encoder_ is None else self.encoder_.transform(X)
+        X = check_unitless("X", X) if self.encoder_ is None else self.encoder_.transform(X)
         return self._tensor(validate_data(self, X, reset=False, dtype=float))
 
     def _tensor(self, X):
@@ -218,8 +222,11 @@ class ConditionalWGAN(_Generator):
     encoder : FieldEncoder, optional
         As in `QRGMM`. Columns of an array are standardised.
     progress : bool
-    random_state : int, optional
-        Of the initial weights, the held-out rows, the mini-batches and the noise of `predict_curve`.
+    random_state : int, numpy.random.Generator or None
+        Of the initial weights, the held-out rows, the mini-batches and the noise of `predict_curve`, which is the same
+        in every call.
+    lower : float, optional
+        As in `QRGMM`, for draws as well.
 
     Attributes
     ----------
@@ -267,14 +274,16 @@ class ConditionalWGAN(_Generator):
         n_draws: int = 1000,
         encoder: FieldEncoder | None = None,
         progress: bool = False,
-        random_state: int | None = 0,
+        random_state: Rng = 0,
+        lower: float | None = None,
     ):
         self.hidden, self.film, self.noise_dim = hidden, film, noise_dim
         self.n_epochs, self.batch_size, self.critic_steps, self.betas = n_epochs, batch_size, critic_steps, betas
         self.learning_rate, self.penalty, self.penalty_factor = learning_rate, penalty, penalty_factor
         self.weight_decay, self.dropout, self.averaging = weight_decay, dropout, averaging
         self.validation_share, self.check_every, self.patience = validation_share, check_every, patience
-        self.n_draws, self.encoder, self.progress, self.random_state = n_draws, encoder, progress, random_state
+        self.n_draws, self.encoder, self.progress = n_draws, encoder, progress
+        self.random_state, self.lower = random_state, lower
 
     @property
     def _noise_dim(self):
@@ -387,7 +396,7 @@ class RectifiedFlow(_Path):
         Factor of the learning rate every 1000 updates.
     dropout : float
         In the hidden layers, while the network is trained.
-    validation_share, check_every, patience, n_draws, encoder, progress, random_state
+    validation_share, check_every, patience, n_draws, encoder, progress, random_state, lower
         As in `ConditionalWGAN`.
 
     Attributes
@@ -433,14 +442,16 @@ class RectifiedFlow(_Path):
         n_draws: int = 200,
         encoder: FieldEncoder | None = None,
         progress: bool = False,
-        random_state: int | None = 0,
+        random_state: Rng = 0,
+        lower: float | None = None,
     ):
         self.hidden, self.film, self.n_epochs, self.batch_size = hidden, film, n_epochs, batch_size
         self.n_times, self.n_steps, self.solver, self.loss = n_times, n_steps, solver, loss
         self.learning_rate, self.lr_decay, self.weight_decay = learning_rate, lr_decay, weight_decay
         self.dropout, self.averaging = dropout, averaging
         self.validation_share, self.check_every, self.patience = validation_share, check_every, patience
-        self.n_draws, self.encoder, self.progress, self.random_state = n_draws, encoder, progress, random_state
+        self.n_draws, self.encoder, self.progress = n_draws, encoder, progress
+        self.random_state, self.lower = random_state, lower
 
     _noise_dim = 1
 
@@ -486,7 +497,7 @@ class ConditionalDiffusion(_Path):
     target : {"velocity", "noise"}
         What the network predicts: :math:`v_t`, or :math:`z` as in the QRGMM paper. In the first steps, where almost
         all is noise, an error in :math:`z` is one 160 times as large in sales.
-    validation_share, check_every, patience, n_draws, encoder, progress, random_state
+    validation_share, check_every, patience, n_draws, encoder, progress, random_state, lower
         As in `ConditionalWGAN`.
 
     Attributes
@@ -533,14 +544,16 @@ class ConditionalDiffusion(_Path):
         n_draws: int = 200,
         encoder: FieldEncoder | None = None,
         progress: bool = False,
-        random_state: int | None = 0,
+        random_state: Rng = 0,
+        lower: float | None = None,
     ):
         self.hidden, self.film, self.n_epochs, self.batch_size = hidden, film, n_epochs, batch_size
         self.n_times, self.n_steps, self.eta, self.loss, self.target = n_times, n_steps, eta, loss, target
         self.learning_rate, self.lr_decay, self.weight_decay = learning_rate, lr_decay, weight_decay
         self.dropout, self.averaging = dropout, averaging
         self.validation_share, self.check_every, self.patience = validation_share, check_every, patience
-        self.n_draws, self.encoder, self.progress, self.random_state = n_draws, encoder, progress, random_state
+        self.n_draws, self.encoder, self.progress = n_draws, encoder, progress
+        self.random_state, self.lower = random_state, lower
 
     @property
     def _noise_dim(self):

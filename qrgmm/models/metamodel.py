@@ -10,14 +10,16 @@ from typing import Literal, Self
 
 import numpy as np
 import pandas as pd
+import scipy.sparse as sp
 from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, RegressorMixin, clone
+from sklearn.utils import Tags
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
-from qrgmm.checks import Rng, check_options
+from qrgmm.checks import Rng, check_count, check_options
 from qrgmm.curve import BLOCK, QuantileCurve, choose_levels
-from qrgmm.models.encoding import FieldEncoder, choose_encoder
-from qrgmm.models.law_model import LawModel, row_index
+from qrgmm.models.encoding import FieldEncoder, check_unitless, choose_encoder, fit_design
+from qrgmm.models.law_model import LawModel, check_lower, row_index
 from qrgmm.models.saving import read_model, write_model
 from qrgmm.quantile_regression.grid import fit_quantile_grid
 
@@ -40,6 +42,8 @@ class QRGMM(LawModel, RegressorMixin, BaseEstimator):
         What a predicted curve does with crossing quantiles, see `QuantileCurve`.
     tails : {"clamp", "exponential"}
         What a predicted curve does beyond the first and the last level, see `QuantileCurve`.
+    lower : float, optional
+        The least that can be sold, in the unit of sales: what a law has below it becomes an atom on it, exactly.
 
     Attributes
     ----------
@@ -70,18 +74,20 @@ class QRGMM(LawModel, RegressorMixin, BaseEstimator):
         encoder: FieldEncoder | None = None,
         crossing: Literal["sort", "raise"] = "sort",
         tails: Literal["clamp", "exponential"] = "clamp",
+        lower: float | None = None,
     ):
         self.levels = levels
         self.encoder = encoder
         self.crossing = crossing
         self.tails = tails
+        self.lower = lower
 
     def fit(self, X: pd.DataFrame | ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
         """Fit one linear quantile regression per level.
 
         Parameters
         ----------
-        X : data frame or array of shape (n_rows, n_columns)
+        X : data frame, array or sparse array of shape (n_rows, n_columns)
         y : array of shape (n_rows,)
             Sales, in any unit; the laws come in the same one.
         sample_weight : array of shape (n_rows,), optional
@@ -94,23 +100,26 @@ class QRGMM(LawModel, RegressorMixin, BaseEstimator):
         Raises
         ------
         ValueError
-            If shapes do not match, values are not finite, weights are negative, or there are fewer rows than
-            coefficients.
+            If shapes do not match, values are not finite, durations or dates, weights are negative, or there are
+            fewer rows than coefficients.
         """
         check_options(self.crossing, self.tails)
-        self.encoder_ = choose_encoder(self.encoder, X)
-        encoded = X if self.encoder_ is None else self.encoder_.fit_transform(X)
-        inputs, sales = validate_data(self, encoded, y, y_numeric=True, dtype=float)
+        check_lower(self.lower)
+        check_unitless("y", y)
+        self.encoder_, encoded = fit_design(self.encoder, X, may_be_sparse=True)
+        inputs, sales = validate_data(self, encoded, y, y_numeric=True, dtype=float, accept_sparse="csr")
         weights = None
-        n_counted = len(inputs)
+        n_counted = inputs.shape[0]
         if sample_weight is not None:
             weights = _check_sample_weight(sample_weight, inputs, dtype=float, ensure_non_negative=True)
             inputs, sales, weights = (each[weights > 0] for each in (inputs, sales, weights))
             n_counted = weights.sum()
-        design = np.column_stack([np.ones(len(inputs)), inputs])
-        n_rows, n_columns = design.shape
+        n_rows, n_columns = inputs.shape[0], inputs.shape[1] + 1
         if n_rows < n_columns:
-            raise ValueError(f"X needs at least {n_columns} rows, one per coefficient, got n_samples = {n_rows}")
+            message = f"X needs at least {n_columns} rows, one per coefficient, got n_samples = {n_rows}"
+            raise ValueError(message + _name_widest_field(self.encoder_))
+        ones = np.ones((n_rows, 1))
+        design = sp.hstack([ones, inputs], format="csr") if sp.issparse(inputs) else np.hstack([ones, inputs])
         grid = fit_quantile_grid(design, sales, choose_levels(self.levels, n_counted), weights)
         self.levels_, self.gap_ = grid.levels, grid.gap
         self.intercept_, self.coef_ = grid.coef[:, 0], grid.coef[:, 1:]
@@ -121,7 +130,7 @@ class QRGMM(LawModel, RegressorMixin, BaseEstimator):
 
         Parameters
         ----------
-        X : data frame or array of shape (n_rows, n_columns)
+        X : data frame, array or sparse array of shape (n_rows, n_columns)
 
         Returns
         -------
@@ -130,10 +139,14 @@ class QRGMM(LawModel, RegressorMixin, BaseEstimator):
         """
         check_is_fitted(self)
         index = row_index(X)
-        X = X if self.encoder_ is None else self.encoder_.transform(X)
-        X = validate_data(self, X, reset=False, dtype=float)
-        values = self.intercept_ + X @ self.coef_.T
-        return QuantileCurve(self.levels_, values, self.crossing, self.tails, index)
+        if self.encoder_ is None:
+            check_unitless("X", X)
+            X = validate_data(self, X, reset=False, dtype=float, accept_sparse="csr")
+            values = self.intercept_ + X @ self.coef_.T
+        else:
+            values = self.intercept_ + self.encoder_.multiply(X, self.coef_.T)
+        curve = QuantileCurve(self.levels_, values, self.crossing, self.tails, index)
+        return curve.clip(self.lower)
 
     def save(self, path: str | PathLike) -> None:
         """Write the fitted model to one file, see `qrgmm.models.saving`.
@@ -172,6 +185,21 @@ class QRGMM(LawModel, RegressorMixin, BaseEstimator):
         for name in FITTED_ARRAYS:
             setattr(model, name, arrays[name])
         return model
+
+    def __sklearn_tags__(self) -> Tags:
+        """Return scikit-learn's tags: designs may be sparse."""
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        return tags
+
+
+def _name_widest_field(encoder):
+    """Say which column has so many levels that there are too few rows."""
+    sizes = {} if encoder is None else {name: len(levels) for name, levels in encoder.categories_.items()}
+    widest = max(sizes, key=lambda name: sizes[name], default=None)
+    if widest is None or sizes[widest] <= 2:
+        return ""
+    return f"; column {widest!r} alone has {sizes[widest]} levels: is it a name or a number? leave it out or group it"
 
 
 class QRGMMChain(BaseEstimator):
@@ -237,6 +265,8 @@ class QRGMMChain(BaseEstimator):
         ValueError
             If shapes do not match, values are not finite or not numeric, or there are fewer rows than coefficients.
         """
+        check_unitless("X", X)
+        check_unitless("Y", Y)
         X, Y = validate_data(self, X, Y, multi_output=True, y_numeric=True, dtype=float)
         inputs = np.column_stack([X, Y])
         self.n_outputs_ = inputs.shape[1] - X.shape[1]
@@ -309,6 +339,7 @@ def bootstrap_curves(
     x_new: pd.DataFrame | ArrayLike,
     n_boot: int,
     rng: Rng = None,
+    groups: ArrayLike | None = None,
 ) -> list[QuantileCurve]:
     """Return the curves of `n_boot` refits, each to rows drawn with replacement.
 
@@ -322,16 +353,29 @@ def bootstrap_curves(
         Rows to predict.
     n_boot : int
     rng : numpy.random.Generator, int or None
+    groups : array of shape (n_rows,), optional
+        Whose row each is, where a seller has several: whole sellers are drawn then, with all of their rows.
 
     Returns
     -------
     list of QuantileCurve
-        Each with n_new rows. Any number read off them varies over the list as it would over new data sets.
+        Each with n_new rows. Any number read off them varies over the list as it would over new data sets that have
+        the levels of this one.
+
+    Raises
+    ------
+    ValueError
+        If shapes do not match, `n_boot` is no whole number of at least 1, or `groups` has missing names or fewer than
+        two of them.
 
     Notes
     -----
     Efron's pairs bootstrap; chapter 5. Refits start cold: a level's neighbour on the grid, which the solver starts it
     from, is on the whole as good a start as the same level of another refit.
+
+    Nothing could be fitted for a level of a categorical field that a draw has missed. One of its rows, drawn at random,
+    then takes the place of a row that was drawn more than once, so that draws are conditional on having every level. A
+    level of one row has the same row in every refit: the list does not tell how uncertain its effect is.
 
     Examples
     --------
@@ -343,9 +387,61 @@ def bootstrap_curves(
     array([0.4, 0.7])
     """
     rng, y = np.random.default_rng(rng), np.asarray(y)
+    units = _rows_of_units(groups, X, y)
+    has_level = _levels_of_units(model, X, units)
     curves = []
-    for _ in range(n_boot):
-        rows = rng.integers(len(y), size=len(y))
-        sample = X.iloc[rows] if isinstance(X, pd.DataFrame) else np.asarray(X)[rows]
-        curves.append(clone(model).fit(sample, y[rows]).predict_curve(x_new))
+    for _ in range(check_count("n_boot", n_boot)):
+        drawn = rng.integers(len(units), size=len(units))
+        rows = np.concatenate([units[i] for i in _keep_levels(drawn, has_level, rng)])
+        curves.append(clone(model).fit(_take(X, rows), y[rows]).predict_curve(x_new))
     return curves
+
+
+def _rows_of_units(groups, X, y):
+    """Return the rows of every unit that is drawn, a list of arrays: single rows, or those of a group."""
+    n_rows = X.shape[0] if hasattr(X, "shape") else len(X)
+    if y.shape != (n_rows,):
+        raise ValueError(f"y must have shape ({n_rows},) like the rows of X, got {y.shape}")
+    if groups is None:
+        return list(np.arange(n_rows)[:, None])
+    codes, names = pd.factorize(np.asarray(groups), sort=True) if np.shape(groups) == (n_rows,) else ([], [])
+    if len(names) < 2 or (codes < 0).any():
+        got = f"{len(names)} in shape {np.shape(groups)}, {int(np.sum(np.less(codes, 0)))} missing"
+        raise ValueError(f"groups must have shape ({n_rows},), with at least two groups and none missing, got {got}")
+    return [np.flatnonzero(codes == code) for code in range(len(names))]
+
+
+def _levels_of_units(model, X, units):
+    """Return which unit has which level of the categorical fields, a sparse array (n_units, n_levels), or None."""
+    if not isinstance(X, pd.DataFrame):
+        return None
+    own = [value for value in model.get_params().values() if isinstance(value, FieldEncoder)]
+    encoder = choose_encoder(own[0] if own else None, X)
+    if encoder is None:
+        return None
+    codes, _ = encoder.fit(X).transform_fields(X)
+    starts = np.cumsum([0, *(len(levels) for levels in encoder.categories_.values())], dtype=int)
+    unit = np.repeat(np.arange(len(units)), [len(rows) for rows in units])
+    at = np.repeat(unit, codes.shape[1]), (codes[np.concatenate(units)] + starts[:-1]).ravel()
+    return sp.coo_array((np.ones(codes.size), at), shape=(len(units), starts[-1])).tocsc()
+
+
+def _keep_levels(drawn, has_level, rng):
+    """Return the units drawn, with one of every level that was missed in the place of one drawn more than once."""
+    if has_level is None:
+        return drawn
+    drawn, times = drawn.copy(), np.bincount(drawn, minlength=len(drawn))
+    for level in np.flatnonzero(times @ has_level == 0):
+        holders = has_level.indices[has_level.indptr[level] : has_level.indptr[level + 1]]
+        if not times[holders].any():  # no unit that was put in for another field has it
+            place = rng.choice(np.flatnonzero(times[drawn] > 1))
+            times[drawn[place]] -= 1
+            drawn[place] = rng.choice(holders)
+            times[drawn[place]] += 1
+    return drawn
+
+
+def _take(X, rows):
+    if isinstance(X, pd.DataFrame):
+        return X.iloc[rows]
+    return (X.tocsr() if sp.issparse(X) else np.asarray(X))[rows]

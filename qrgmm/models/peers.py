@@ -5,7 +5,6 @@ so that one study compares them all (chapter 9). The libraries do the work; they
 Defaults are the settings with the best score on held-out rows, of six or more each, that the study uses.
 """
 
-from collections.abc import Sequence
 from contextlib import contextmanager
 from typing import Any, Literal, Self
 
@@ -19,15 +18,18 @@ from sklearn.compose import make_column_transformer
 from sklearn.model_selection import KFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import TargetEncoder
-from sklearn.utils.validation import check_is_fitted
+from sklearn.utils.validation import check_is_fitted, validate_data
 
+from qrgmm.checks import Rng, check_options
 from qrgmm.curve import QuantileCurve, choose_levels
-from qrgmm.models.encoding import FieldEncoder, choose_encoder
-from qrgmm.models.law_model import LawModel, row_index
+from qrgmm.models.encoding import FieldEncoder, check_unitless, check_varies, choose_encoder, to_frame
+from qrgmm.models.law_model import LawModel, check_lower, fix_seed, location_and_scale, row_index, standardise
 from qrgmm.models.training import Trainer, one_thread, split_rows, train
 
 # Levels at which a boosted model is fitted: every one costs a model, and 13 levels were no better than 7.
 BOOSTED_LEVELS = (0.02, 0.1, 0.25, 0.5, 0.75, 0.9, 0.98)
+N_FOLDS = 5  # by which the forest encodes categories
+FAR = 1000.0  # standard deviations between sales and zero from which on they are moved
 
 
 @contextmanager
@@ -46,13 +48,42 @@ def _seeded(random_state, dtype=torch.float32):
             torch.set_default_dtype(precision)
 
 
-def _fit_frame(model, X, y):
-    """Check the data of `fit`, and fit the encoder; the peers take data frames only."""
-    y = np.asarray(y, dtype=float)
+def _frame(model, X, reset=False):
+    """Return the data frame that the encoder takes; the columns of an array are continuous fields."""
+    if isinstance(X, pd.DataFrame):
+        if reset:
+            validate_data(model, X, skip_check_array=True)
+        return X
+    return to_frame(validate_data(model, check_unitless("X", X), reset=reset, dtype=float))
+
+
+def _prepare(model, X, y, least=2):
+    """Check the data of `fit`, fix the seed, fit the encoder; return data frame and sales."""
+    check_lower(model.lower)
+    X = _frame(model, X, reset=True)
+    sales = np.asarray(check_unitless("y", y), dtype=float)
+    if sales.shape != (len(X),):
+        raise ValueError(f"y must have shape ({len(X)},) like the rows of X, got shape {sales.shape}")
+    if not np.isfinite(sales).all():
+        n_bad = int((~np.isfinite(sales)).sum())
+        raise ValueError(f"y must be finite, got NaN or infinity in {n_bad} of {len(sales)} rows")
+    if len(sales) < least:
+        raise ValueError(f"X needs at least {least} rows, got n_samples = {len(sales)}")
+    model.seed_ = fix_seed(model.random_state)
     model.encoder_ = (choose_encoder(model.encoder, X) or FieldEncoder()).fit(X)
-    if y.shape != (len(X),) or not np.isfinite(y).all():
-        raise ValueError(f"y must be finite, with shape ({len(X)},), got shape {y.shape}")
-    return y
+    return X, sales
+
+
+def _to_library_units(model, sales):
+    """Return sales as the libraries can be given them, and keep what takes their laws back.
+
+    Trees do not split small numbers, and labels in single precision lose what is small beside their mean. Dividing by a
+    power of two changes no digit; only sales far from zero are moved.
+    """
+    location, scale = location_and_scale(sales)
+    model.unit_ = 2.0 ** np.round(np.log2(scale)) if scale else 0.0
+    model.shift_ = location if abs(location) > FAR * scale else 0.0
+    return (sales - model.shift_) / (model.unit_ or 1.0)
 
 
 class Engression(LawModel, RegressorMixin, BaseEstimator):
@@ -68,7 +99,9 @@ class Engression(LawModel, RegressorMixin, BaseEstimator):
     n_draws : int
         Draws per row of which `predict_curve` makes a law.
     encoder : FieldEncoder, optional
-    random_state : int
+    random_state : int, numpy.random.Generator or None
+    lower : float, optional
+        As in `QRGMM`.
 
     Notes
     -----
@@ -93,21 +126,28 @@ class Engression(LawModel, RegressorMixin, BaseEstimator):
         validation_share: float = 0.1,
         n_draws: int = 200,
         encoder: FieldEncoder | None = None,
-        random_state: int = 0,
+        random_state: Rng = 0,
+        lower: float | None = None,
     ):
         self.hidden_dim, self.num_layer, self.noise_dim = hidden_dim, num_layer, noise_dim
         self.num_epochs, self.batch_size, self.lr = num_epochs, batch_size, lr
         self.validation_share, self.n_draws = validation_share, n_draws
-        self.encoder, self.random_state = encoder, random_state
+        self.encoder, self.random_state, self.lower = encoder, random_state, lower
 
-    def fit(self, X: pd.DataFrame, y: ArrayLike) -> Self:
-        """Fit to a data frame (n_rows, n_columns) and sales (n_rows,)."""
+    def fit(self, X: pd.DataFrame | ArrayLike, y: ArrayLike) -> Self:
+        """Fit to a data frame or array (n_rows, n_columns) and sales (n_rows,)."""
         from engression import engression
 
-        sales = _fit_frame(self, X, y)
-        design, target = self._design(X), torch.as_tensor(sales[:, None], dtype=torch.float32)
-        kept, held_out = split_rows(len(sales), self.validation_share, self.random_state)
-        with _seeded(self.random_state):
+        X, sales = _prepare(self, X, y)
+        check_varies(self.encoder_)
+        labels = _to_library_units(self, sales)
+        # The library scales by the standard deviation once more, which one mistyped sale must not rule.
+        standardised, location, scale = standardise(sales)
+        gross = np.abs(standardised) < np.abs(sales - location) / (scale or 1.0)
+        labels[gross] = (location + scale * standardised[gross] - self.shift_) / (self.unit_ or 1.0)
+        design, target = self._design(X), torch.as_tensor(labels[:, None], dtype=torch.float32)
+        kept, held_out = split_rows(len(sales), self.validation_share, self.seed_)
+        with _seeded(self.seed_):
             self.model_ = engression(
                 design[kept], target[kept], num_layer=self.num_layer, hidden_dim=self.hidden_dim,
                 noise_dim=self.noise_dim, lr=self.lr, num_epochs=self.num_epochs, batch_size=self.batch_size,
@@ -116,13 +156,14 @@ class Engression(LawModel, RegressorMixin, BaseEstimator):
             )
         return self
 
-    def predict_curve(self, X: pd.DataFrame) -> QuantileCurve:
+    def predict_curve(self, X: pd.DataFrame | ArrayLike) -> QuantileCurve:
         """Return the laws, one per row, as a `QuantileCurve` of `n_draws` draws."""
         check_is_fitted(self)
-        with _seeded(self.random_state):
-            blocks = self._design(X).split(100)
+        with _seeded(self.seed_):
+            blocks = self._design(_frame(self, X)).split(100)
             draws = [self.model_.sample(block, self.n_draws)[:, 0].reshape(len(block), -1) for block in blocks]
-        return QuantileCurve.from_draws(torch.cat(draws).double().numpy(), row_index(X))
+        draws = self.shift_ + self.unit_ * torch.cat(draws).double().numpy()
+        return QuantileCurve.from_draws(draws, row_index(X)).clip(self.lower)
 
     def _design(self, X):
         return torch.as_tensor(self.encoder_.transform(X), dtype=torch.float32)
@@ -139,7 +180,9 @@ class QuantileForest(LawModel, RegressorMixin, BaseEstimator):
     max_features : float
         As in the library.
     encoder : FieldEncoder, optional
-    random_state : int
+    random_state : int, numpy.random.Generator or None
+    lower : float, optional
+        As in `QRGMM`.
 
     Notes
     -----
@@ -161,36 +204,38 @@ class QuantileForest(LawModel, RegressorMixin, BaseEstimator):
         max_samples_leaf: int | None = None,
         max_features: float = 0.5,
         encoder: FieldEncoder | None = None,
-        random_state: int = 0,
+        random_state: Rng = 0,
+        lower: float | None = None,
     ):
         self.levels, self.n_estimators, self.min_samples_leaf = levels, n_estimators, min_samples_leaf
         self.max_samples_leaf, self.max_features = max_samples_leaf, max_features
-        self.encoder, self.random_state = encoder, random_state
+        self.encoder, self.random_state, self.lower = encoder, random_state, lower
 
-    def fit(self, X: pd.DataFrame, y: ArrayLike) -> Self:
-        """Fit to a data frame (n_rows, n_columns) and sales (n_rows,)."""
+    def fit(self, X: pd.DataFrame | ArrayLike, y: ArrayLike) -> Self:
+        """Fit to a data frame or array (n_rows, n_columns) and sales (n_rows,)."""
         from quantile_forest import RandomForestQuantileRegressor
 
-        sales = _fit_frame(self, X, y)
+        X, sales = _prepare(self, X, y, least=N_FOLDS)
         self.levels_ = choose_levels(self.levels, len(sales))
         # A row's categories are encoded by folds that it is not in, so that its own sales do not tell on it.
-        encoder = TargetEncoder(target_type="continuous", cv=KFold(5, shuffle=True, random_state=self.random_state))
+        encoder = TargetEncoder(target_type="continuous", cv=KFold(N_FOLDS, shuffle=True, random_state=self.seed_))
         categorical = list(range(len(self.encoder_.categorical_)))
         self.pipeline_ = make_pipeline(
             make_column_transformer((encoder, categorical), remainder="passthrough"),
             RandomForestQuantileRegressor(
                 self.n_estimators, min_samples_leaf=self.min_samples_leaf, max_samples_leaf=self.max_samples_leaf,
-                max_features=self.max_features, random_state=self.random_state,
+                max_features=self.max_features, random_state=self.seed_,
             ),
-        ).fit(np.hstack(self.encoder_.transform_fields(X)), sales)
+        ).fit(np.hstack(self.encoder_.transform_fields(X)), _to_library_units(self, sales))
         return self
 
-    def predict_curve(self, X: pd.DataFrame) -> QuantileCurve:
+    def predict_curve(self, X: pd.DataFrame | ArrayLike) -> QuantileCurve:
         """Return the laws, one per row, as a `QuantileCurve` on `levels_`."""
         check_is_fitted(self)
-        fields = np.hstack(self.encoder_.transform_fields(X))
+        fields = np.hstack(self.encoder_.transform_fields(_frame(self, X)))
         values = self.pipeline_.predict(fields, quantiles=list(self.levels_))
-        return QuantileCurve(self.levels_, values, index=row_index(X))
+        curve = QuantileCurve(self.levels_, self.shift_ + self.unit_ * values, index=row_index(X))
+        return curve.clip(self.lower)
 
 
 class BoostedQuantiles(LawModel, RegressorMixin, BaseEstimator):
@@ -198,7 +243,8 @@ class BoostedQuantiles(LawModel, RegressorMixin, BaseEstimator):
 
     Parameters
     ----------
-    levels : array of shape (n_levels,)
+    levels : int or array of shape (n_levels,), optional
+        As in `QRGMM`, but for the default: every level costs a model.
     n_rounds : int
         Trees per level.
     options : dict, optional
@@ -207,7 +253,9 @@ class BoostedQuantiles(LawModel, RegressorMixin, BaseEstimator):
     tails : {"clamp", "exponential"}
         As in `QuantileCurve`.
     encoder : FieldEncoder, optional
-    random_state : int
+    random_state : int, numpy.random.Generator or None
+    lower : float, optional
+        As in `QRGMM`.
 
     Notes
     -----
@@ -223,38 +271,44 @@ class BoostedQuantiles(LawModel, RegressorMixin, BaseEstimator):
 
     def __init__(
         self,
-        levels: Sequence[float] | np.ndarray = BOOSTED_LEVELS,
+        levels: int | ArrayLike | None = BOOSTED_LEVELS,
         n_rounds: int = 400,
         options: dict[str, Any] | None = None,
         tails: Literal["clamp", "exponential"] = "exponential",
         encoder: FieldEncoder | None = None,
-        random_state: int = 0,
+        random_state: Rng = 0,
+        lower: float | None = None,
     ):
         self.levels, self.n_rounds, self.options = levels, n_rounds, options
-        self.tails, self.encoder, self.random_state = tails, encoder, random_state
+        self.tails, self.encoder, self.random_state, self.lower = tails, encoder, random_state, lower
 
-    def fit(self, X: pd.DataFrame, y: ArrayLike) -> Self:
-        """Fit to a data frame (n_rows, n_columns) and sales (n_rows,)."""
+    def fit(self, X: pd.DataFrame | ArrayLike, y: ArrayLike) -> Self:
+        """Fit to a data frame or array (n_rows, n_columns) and sales (n_rows,)."""
         import lightgbm
 
-        sales = _fit_frame(self, X, y)
-        fixed = {"objective": "quantile", "feature_fraction": 0.5, "seed": self.random_state, "verbose": -1}
+        X, sales = _prepare(self, X, y)
+        check_options("sort", self.tails)
+        self.levels_ = choose_levels(self.levels, len(sales))
+        fixed = {"objective": "quantile", "feature_fraction": 0.5, "seed": self.seed_, "verbose": -1}
         fixed |= {"num_threads": 1, "deterministic": True, "force_row_wise": True} | (self.options or {})
-        data = lightgbm.Dataset(self._native(X), sales, categorical_feature=self.encoder_.categorical_, params=fixed)
-        self.models_ = [lightgbm.train(fixed | {"alpha": level}, data, self.n_rounds) for level in self.levels]
+        categorical = list(range(len(self.encoder_.categorical_)))
+        labels = _to_library_units(self, sales)
+        data = lightgbm.Dataset(self._native(X), labels, categorical_feature=categorical, params=fixed)
+        levels = self.levels_.tolist()
+        self.models_ = [lightgbm.train(fixed | {"alpha": level}, data, self.n_rounds) for level in levels]
         return self
 
-    def predict_curve(self, X: pd.DataFrame) -> QuantileCurve:
-        """Return the laws, one per row, as a `QuantileCurve` on `levels`."""
+    def predict_curve(self, X: pd.DataFrame | ArrayLike) -> QuantileCurve:
+        """Return the laws, one per row, as a `QuantileCurve` on `levels_`."""
         check_is_fitted(self)
-        values = np.column_stack([model.predict(self._native(X)) for model in self.models_])
-        return QuantileCurve(self.levels, values, tails=self.tails, index=row_index(X))
+        native = self._native(_frame(self, X))
+        values = self.shift_ + self.unit_ * np.column_stack([model.predict(native) for model in self.models_])
+        return QuantileCurve(self.levels_, values, tails=self.tails, index=row_index(X)).clip(self.lower)
 
     def _native(self, X):
         codes, continuous = self.encoder_.transform_fields(X)
-        names = [*self.encoder_.categorical_, *self.encoder_.continuous_]
-        frame = pd.DataFrame(np.hstack([codes, continuous]), columns=names)
-        return frame.astype(dict.fromkeys(self.encoder_.categorical_, int))
+        frame = to_frame(np.hstack([codes, continuous]))  # the library refuses many a name of a column
+        return frame.astype(dict.fromkeys(frame.columns[: codes.shape[1]], int))
 
 
 class SplineFlow(LawModel, RegressorMixin, BaseEstimator):
@@ -278,7 +332,9 @@ class SplineFlow(LawModel, RegressorMixin, BaseEstimator):
         As in `QRGMM`.
     progress : bool
     encoder : FieldEncoder, optional
-    random_state : int
+    random_state : int, numpy.random.Generator or None
+    lower : float, optional
+        As in `QRGMM`.
 
     Notes
     -----
@@ -307,26 +363,28 @@ class SplineFlow(LawModel, RegressorMixin, BaseEstimator):
         levels: int | ArrayLike | None = None,
         progress: bool = False,
         encoder: FieldEncoder | None = None,
-        random_state: int = 0,
+        random_state: Rng = 0,
+        lower: float | None = None,
     ):
         self.bins, self.hidden, self.n_epochs, self.batch_size = bins, hidden, n_epochs, batch_size
         self.learning_rate, self.weight_decay, self.averaging = learning_rate, weight_decay, averaging
         self.validation_share, self.check_every, self.patience = validation_share, check_every, patience
         self.levels, self.progress = levels, progress
-        self.encoder, self.random_state = encoder, random_state
+        self.encoder, self.random_state, self.lower = encoder, random_state, lower
 
-    def fit(self, X: pd.DataFrame, y: ArrayLike) -> Self:
-        """Fit to a data frame (n_rows, n_columns) and sales (n_rows,)."""
+    def fit(self, X: pd.DataFrame | ArrayLike, y: ArrayLike) -> Self:
+        """Fit to a data frame or array (n_rows, n_columns) and sales (n_rows,)."""
         from zuko.flows import NSF
 
-        sales = _fit_frame(self, X, y)
+        X, sales = _prepare(self, X, y)
+        check_varies(self.encoder_)
         self.levels_ = choose_levels(self.levels, len(sales))
-        kept, held_out = split_rows(len(sales), self.validation_share, self.random_state)
-        self.location_, self.scale_ = sales[kept].mean(), sales[kept].std() or 1.0
+        kept, held_out = split_rows(len(sales), self.validation_share, self.seed_)
+        standardised, self.location_, self.scale_ = standardise(sales[kept])
         design = self._design(X)
-        X_kept, y_kept = design[kept], torch.as_tensor((sales[kept, None] - self.location_) / self.scale_)
+        X_kept, y_kept = design[kept], torch.as_tensor(standardised[:, None])
         # First weights drawn in single precision differ between processors in their last bit.
-        with _seeded(self.random_state, torch.float64) as generator:
+        with _seeded(self.seed_, torch.float64) as generator:
             flow = NSF(1, design.shape[1], bins=self.bins, transforms=1, hidden_features=self.hidden)
             first = flow.get_parameter("transform.transforms.0.hyper.0.weight")
             trainer = Trainer(
@@ -346,11 +404,11 @@ class SplineFlow(LawModel, RegressorMixin, BaseEstimator):
         self.flow_ = trainer.averaged.requires_grad_(False)
         return self
 
-    def predict_curve(self, X: pd.DataFrame) -> QuantileCurve:
+    def predict_curve(self, X: pd.DataFrame | ArrayLike) -> QuantileCurve:
         """Return the laws, one per row, as a `QuantileCurve` on `levels_`."""
         check_is_fitted(self)
         with one_thread():
-            return self._curve(self.flow_, self._design(X), row_index(X))
+            return self._curve(self.flow_, self._design(_frame(self, X)), row_index(X)).clip(self.lower)
 
     def _curve(self, flow, design, index=None):
         scores = torch.as_tensor(stats.norm.ppf(self.levels_))

@@ -242,13 +242,20 @@ def train(
     -------
     pandas.DataFrame
         One row per score: epoch, n_updates, loss (mean since the last score), heldout_crps, heldout_spread.
+
+    Raises
+    ------
+    ValueError
+        If the network's weights become NaN or infinite.
     """
-    network, history, losses, best, best_weights = trainer.averaged, [], [], np.inf, None
+    network, history, losses = trainer.averaged, [], []
+    best, best_weights, n_worse = np.inf, None, 0
     for epoch in tqdm(range(1, options.n_epochs + 1), disable=not options.progress, unit="epoch"):
         for rows in torch.randperm(n_rows, generator=generator).split(options.batch_size):
             loss = step(rows)
             if loss is not None:
                 losses.append(loss.item())
+        _refuse_diverged(network, epoch)
         if score is None or (epoch % options.check_every and epoch < options.n_epochs):
             continue
         crps, spread = score(network)
@@ -263,3 +270,9 @@ def train(
     if best_weights is not None:
         network.load_state_dict(best_weights)
     return pd.DataFrame(history, columns=["epoch", "n_updates", "loss", "heldout_crps", "heldout_spread"])
+
+
+def _refuse_diverged(network, epoch):
+    if not all(weight.isfinite().all() for weight in network.state_dict().values()):
+        advice = "a smaller learning_rate may help, or fewer sales and covariates far from all others"
+        raise ValueError(f"training diverged in epoch {epoch}: weights became NaN or infinite; {advice}")
