@@ -110,7 +110,9 @@ def count_wrong(seed):
     assert bool(caught) == said.any()
     wrong = 0
     for planes, coef, is_said in zip(find_optimal_planes(X, y, weights, LEVELS), fit.coef, said):
-        rounding = 2e-13 * np.abs(X) @ np.abs(coef) + 1e-12 * np.maximum(np.abs(y), np.abs(y)[y != 0].min(initial=1))
+        rounding = 2e-13 * np.abs(X) @ np.abs(coef) + 1e-12 * np.maximum(
+            np.abs(y), np.abs(y)[y != 0].min(initial=np.inf)
+        )
         right = (np.abs(planes - X @ coef) <= rounding).all(axis=1).any()
         wrong += not (right or is_said)
     return wrong, said.sum()
@@ -182,6 +184,11 @@ def test_a_perfect_fit_of_huge_rows_is_none_of_small_ones(size, container, path)
 def test_an_offset_of_huge_size_is_no_perfect_fit(path):
     y = 1e11 + np.array([0.25, 0.0, 0.5, 0.125, 0.375])
     np.testing.assert_array_equal(fit_quantile_grid(np.ones((5, 1)), y, [0.25, 0.5]).coef.ravel() - 1e11, [0.125, 0.25])
+
+
+def test_sales_of_a_size_that_the_tolerance_of_the_solver_just_reaches(path):
+    y = np.array([0.0, 0.0, 0.0, 3.0, 2.0, 3.0, 2e8])
+    np.testing.assert_array_equal(fit_quantile_grid(np.ones((7, 1)), y, [0.5]).coef, [[2.0]])
 
 
 def test_many_rows_of_two_sizes_are_screened_rightly():
