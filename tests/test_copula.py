@@ -287,7 +287,7 @@ ONE = [[1.0, 0.9, 0.9], [0.9, 1.0, -0.9], [0.9, -0.9, 1.0]]
         (lambda: fit_copula(NEVER_SOLD, "clayton"), "values must vary in every column .*, but column 2 has one value"),
         (lambda: estimate_theta(np.full((9, 2), 0.5)), "u must vary in every column .*, but column 0 has one value"),
         (lambda: estimate_theta(U[:, :1] * 0.9), "u must have at least two columns, got 1"),
-        (lambda: estimate_theta(U * np.nan), r"u must lie in \\[0, 1\\], got nan to nan"),
+        (lambda: estimate_theta(U * np.nan), r"u must lie in \[0, 1\], got nan to nan"),
         (lambda: fit_copula(U, n_factors=0), "n_factors must be a whole number of at least 1, got 0"),
         (lambda: fit_copula(U, "t", n_factors=1.5), "n_factors must be a whole number of at least 1, got 1.5"),
         (lambda: EllipticalCopula(loadings=[0.5, 0.5]).sample(3, factor=np.nan), "factor must be finite, got nan"),

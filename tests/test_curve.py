@@ -1004,12 +1004,12 @@ def test_shared_points_in_any_order_and_number_give_what_points_of_each_row_give
 
 def test_no_probability_between_two_knots_exceeds_that_of_the_upper_one():
     rng = np.random.default_rng(13)
-    levels = np.sort(rng.uniform(0, 1, size=(3000, 3)))
+    levels = np.sort(rng.uniform(0, 1, size=(6000, 3)) ** 8)  # a power, for levels with all digits: a + (b - a) > b
+    assert (levels[:, 0] + (levels[:, 1] - levels[:, 0]) > levels[:, 1]).any()
     for row in levels:
-        curve = QuantileCurve(row, [0.0, 1.0, 3.0])
-        just_below = np.nextafter([1.0, 3.0], 0)
-        assert (curve.lower_partial_moment(just_below, 0)[0] <= curve.below[1:]).all()
-        assert (curve.cdf(just_below)[0] <= curve.below[1:]).all()
+        curve, knots = QuantileCurve(row, [0.0, 1.0, 3.0]), np.array([1.0, 3.0])
+        assert (curve.lower_partial_moment(knots, 0)[0] <= curve.below[1:]).all()
+        assert (curve.cdf(np.nextafter(knots, 0))[0] <= curve.below[1:]).all()
 
 
 def test_exponential_tails_go_on_with_the_pace_of_five_levels_through_forty_knots():
