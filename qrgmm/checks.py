@@ -137,6 +137,36 @@ def check_table(name: str, values: ArrayLike, columns: str = "n_columns") -> np.
     return values
 
 
+def check_sample(name: str, values: ArrayLike) -> np.ndarray:
+    """Return finite numbers as an array of one dimension.
+
+    Parameters
+    ----------
+    name : str
+    values : array of shape (n,)
+
+    Returns
+    -------
+    array of shape (n,)
+
+    Raises
+    ------
+    ValueError
+        If there are none, the shape is another one, or values are NaN or infinite.
+
+    Examples
+    --------
+    >>> check_sample("losses", [1, 2])
+    array([1., 2.])
+    """
+    values = np.asarray(values, dtype=float)
+    if values.ndim != 1 or len(values) == 0:
+        raise ValueError(f"{name} must have shape (n,) and not be empty, got shape {values.shape}")
+    if not np.isfinite(values).all():
+        raise ValueError(f"{name} must be finite, got NaN or infinity")
+    return values
+
+
 def check_points(
     name: str,
     points: ArrayLike,

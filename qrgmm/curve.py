@@ -17,13 +17,14 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from qrgmm.checks import Rng, check_count, check_levels, check_options, check_per_row, check_points, check_table
-from qrgmm.tails import with_exponential_tails
+from qrgmm.tails import with_exponential_tails, with_knot_at
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-# Draws are made in blocks that stay in the processor's cache; the stream of random numbers does not depend on it.
-BLOCK = 32_768
+# Draws, and moments of many rows, are made in blocks of so many numbers that they stay in the processor's cache; the
+# stream of random numbers does not depend on it.
+BLOCK, CELLS = 32_768, 16_384
 
 
 def quantile_levels(n: int, m: int | None = None) -> np.ndarray:
@@ -280,49 +281,16 @@ class QuantileCurve:
         >>> law.cdf([-1.0, 0.0, 15.0])
         array([[0.    , 0.375 , 0.5625]])
         """
-        least, most = (
-            None if bound is None else check_per_row(name, bound, len(self))
-            for name, bound in (("lower", lower), ("upper", upper))
-        )
+        least = None if lower is None else check_per_row("lower", lower, len(self))
+        most = None if upper is None else check_per_row("upper", upper, len(self))
         if least is not None and most is not None and (least > most).any():
             raise ValueError(f"lower must not be above upper, got {lower!r} and {upper!r}")
         curve = self
         for bound, limit in zip((least, most), (np.maximum, np.minimum)):
             if bound is not None:
-                curve = curve._with_knot_at(bound[:, None])
-                curve = curve._with(values=limit(curve.values, bound[:, None]))
+                law = with_knot_at(bound[:, None], curve.values, curve.levels, curve.below, curve.up_to)
+                curve = curve._with(**law | {"values": limit(law["values"], bound[:, None])})
         return curve
-
-    def _with_knot_at(self, y):
-        """The same laws with a knot at y, (n_rows, 1), wherever it lies between two knots."""
-        count = self._knots_below(y, "left")
-        left, right = (np.clip(count + step, 0, self.values.shape[1] - 1) for step in (-1, 0))
-        low, high = (np.take_along_axis(self.values, knot, axis=1) for knot in (left, right))
-        inside = (low < y) & (y < high)
-        if not inside.any():
-            return self
-        below, up_to, levels = (
-            np.broadcast_to(part, self.values.shape) for part in (self.below, self.up_to, self.levels)
-        )
-        start, end = np.take_along_axis(up_to, left, axis=1), np.take_along_axis(below, right, axis=1)
-        level = start + (end - start) * np.divide(y - low, high - low, out=np.zeros_like(y), where=inside)
-        # Rows that need no knot repeat their last one, without any mass.
-        column = np.arange(self.values.shape[1] + 1)
-        place = np.where(inside, right, self.values.shape[1])
-        source = column - (column > place)
-
-        def insert(array, new):
-            array = np.take_along_axis(array, source.clip(max=array.shape[1] - 1), axis=1)
-            np.put_along_axis(array, place, new, axis=1)
-            return array
-
-        top = np.where(inside, level, 1.0)
-        return self._with(
-            values=insert(self.values, np.where(inside, y, self.values[:, -1:])),
-            levels=insert(levels, np.where(inside, level, levels[:, -1:])),
-            below=insert(below, top),
-            up_to=insert(up_to, top),
-        )
 
     def map(self, increasing: Callable[..., np.ndarray]) -> Self:
         """Return the law of an increasing function of sales: every knot is moved, and mass stays between its knots.
@@ -446,7 +414,7 @@ class QuantileCurve:
         end = _take(self.below, knot)
         short = (end - u).clip(0)
         spread = end - _take(self.up_to, left)
-        share = np.divide(short, spread, out=np.zeros_like(short), where=(short > 0) & (knot > 0))
+        share = np.divide(short, spread, out=np.zeros_like(short), where=short > 0)
         knot, left = np.broadcast_to(knot, self._shape(u)), np.broadcast_to(left, self._shape(u))
         upper = np.take_along_axis(self.values, knot, axis=1)
         return upper - share * (upper - np.take_along_axis(self.values, left, axis=1))
@@ -521,7 +489,7 @@ class QuantileCurve:
         knot = self._knots_below(y, "right") - 1
         width = np.append(np.diff(self.values), np.ones((len(self), 1)), axis=1)
         width = np.take_along_axis(width, knot.clip(min=0), axis=1)
-        spread = _take(_pad(self.masses()[1], right=0.0), knot.clip(-1) % self.levels.shape[-1])
+        spread = _take(_pad(self.masses()[1], 0.0, 0.0), knot + 1)
         return np.divide(spread, width, out=np.zeros(knot.shape), where=(knot >= 0) & (width > 0))
 
     def distorted_shortfall(self, y: ArrayLike, distortion: Callable[..., np.ndarray]) -> np.ndarray:
@@ -551,7 +519,7 @@ class QuantileCurve:
             return distortion(low[..., None] + (high - low)[..., None] * share) @ weight
 
         steps = np.diff(self.values) * mean_distortion(self.up_to[..., :-1], self.below[..., 1:])
-        at_knot = np.concatenate([np.zeros((len(self), 1)), np.cumsum(steps, axis=1)], axis=1)
+        at_knot = _pad(np.cumsum(steps, axis=1), 0.0)
         knot = self._knots_below(y, "left") - 1
         before, knot = knot < 0, knot.clip(min=0)
         rest = y - np.take_along_axis(self.values, knot, axis=1)
@@ -617,7 +585,10 @@ class QuantileCurve:
     def crps(self, y: ArrayLike) -> np.ndarray:
         r"""Return the continuous ranked probability score of one observation per row.
 
-        .. math:: \mathrm{CRPS}(F, y) = \int (F(z) - 1\{y \le z\})^2 dz = E|Y - y| - \int F(z)(1 - F(z))\, dz
+        .. math:: \mathrm{CRPS}(F, y) = \int (F(z) - 1\{y \le z\})^2 dz
+
+        The integrand is a square of a linear function between two knots, so that nothing is subtracted from anything:
+        the score is never negative, and keeps its digits however large sales are beside their spread.
 
         Parameters
         ----------
@@ -640,11 +611,15 @@ class QuantileCurve:
         y = np.atleast_1d(np.asarray(y, dtype=float))
         if y.shape != (len(self),):
             raise ValueError(f"y must have shape ({len(self)},), one observation per row, got {y.shape}")
-        below = self.lower_partial_moment(y[:, None])[:, 0]
-        distance = 2 * below + self.mean() - y
-        a, b = self.up_to[..., :-1], self.below[..., 1:]
-        disagreement = (a + b) / 2 - (a * a + a * b + b * b) / 3
-        return distance - _weigh(np.diff(self.values), disagreement)
+        y, a, b = check_points("y", y[:, None], len(self)), self.up_to[..., :-1], self.below[..., 1:]
+        left = (np.minimum(self.values[:, 1:], y) - self.values[:, :-1]).clip(0)  # of every step, what lies below y
+        right = (self.values[:, 1:] - np.maximum(self.values[:, :-1], y)).clip(0)
+        at_y = a + (b - a) * np.divide(left, left + right, out=np.zeros_like(left), where=left > 0)
+        square = left * (a * a + a * at_y + at_y * at_y)
+        a, at_y, b = 1 - a, 1 - at_y, 1 - b
+        square += right * (at_y * at_y + at_y * b + b * b)
+        outside = (self.values[:, :1] - y).clip(0) + (y - self.values[:, -1:]).clip(0)
+        return outside[:, 0] + square.sum(axis=1) / 3
 
     def sample(self, n_draws: int, rng: Rng = None) -> np.ndarray:
         """Return independent draws from every row (the online stage of Algorithm 1).
@@ -701,6 +676,16 @@ class QuantileCurve:
 
     def _moments(self, y, order, side="left"):
         """Lower partial moments 0, 1, ..., order at `y`; `side` says whether an atom at y counts in that of order 0."""
+        moments = [np.empty(self._shape(y)) for _ in range(order + 1)]
+        n_rows = max(1, CELLS // max(self.values.shape[1], y.shape[1]))
+        for i in range(0, len(self), n_rows):
+            block = slice(i, i + n_rows)
+            parts = self[block]._moments_of_block(y if len(y) == 1 else y[block], order, side)
+            for moment, part in zip(moments, parts):
+                moment[block] = part
+        return moments
+
+    def _moments_of_block(self, y, order, side):
         count = self._knots_below(y, side)
         cell = count + (self.levels.shape[-1] + 1) * np.arange(len(self))[:, None]
         of_knot = count if self.levels.ndim == 1 else cell  # in a table with a column for "no knot below"
@@ -714,7 +699,7 @@ class QuantileCurve:
         partial = spread.take(of_knot) * (distance / width.take(cell))
         at_knot = [_pad(self.up_to, 0.0).take(of_knot)]
         for moment in self._moments_at_knots(order)[1:]:
-            at_knot.append(np.concatenate([np.zeros((len(self), 1)), moment], axis=1).take(cell))
+            at_knot.append(_pad(moment, 0.0).take(cell))
         # Rounding must not lift P(Y < y) over that of the next knot.
         ceiling = _pad(self.below[..., 1:], 0.0, 1.0)
         moments = [np.minimum(at_knot[0] + partial, ceiling.take(of_knot))]
@@ -759,8 +744,39 @@ class QuantileCurve:
 
     def _knots_below(self, y, side):
         """Number of knots below `y` (side "left") or not above it ("right"), (n_rows, n_points)."""
-        points = np.broadcast_to(y, self._shape(y))
-        return np.stack([row.searchsorted(p, side) for row, p in zip(self.values, points)])
+        n_rows, n_points = self._shape(y)
+        if len(y) > 1 or self.values.shape[1] > 2 * n_points or (np.diff(y) < 0).any():
+            points = np.broadcast_to(y, (n_rows, n_points))
+            return np.stack([row.searchsorted(p, side) for row, p in zip(self.values, points)])
+        # Points that all rows share: one search of all knots among them; knots up to a point are then counted.
+        place = y[0].searchsorted(self.values, "right" if side == "left" else "left")
+        place += (n_points + 1) * np.arange(n_rows)[:, None]
+        found = np.bincount(place.ravel(), minlength=n_rows * (n_points + 1)).reshape(n_rows, -1)
+        return found[:, :-1].cumsum(axis=1)
+
+    def snap(self, y: ArrayLike, slack: ArrayLike) -> np.ndarray:
+        """Return points; one that lies on a knot up to rounding is moved onto it.
+
+        Parameters
+        ----------
+        y : float or array of shape (n_points,) or (n_rows, n_points)
+            In units sold.
+        slack : float or array that broadcasts with `y`
+            How far a point may lie from a knot and still be meant to lie on it; of several knots, the lowest.
+
+        Returns
+        -------
+        array of shape (1, n_points) or (n_rows, n_points)
+
+        Examples
+        --------
+        >>> QuantileCurve.from_draws([3.0, 10.0]).snap([0.1 * 3 / 0.1, 5.0], slack=1e-15)
+        array([[3., 5.]])
+        """
+        y = check_points("y", y, len(self))
+        knot = self._knots_below(y - slack, "left").clip(max=self.values.shape[1] - 1)
+        knot = np.take_along_axis(self.values, knot, axis=1)
+        return np.where(np.abs(knot - y) <= slack, knot, y)
 
     def _shape(self, points):
         return len(self), points.shape[-1]
@@ -771,10 +787,10 @@ def _take(table, knots):
     return table[knots] if table.ndim == 1 else np.take_along_axis(table, knots, axis=1)
 
 
-def _pad(table, left=None, right=None):
-    """A table with one more column at either end."""
-    widths = [(0, 0)] * (table.ndim - 1) + [(int(left is not None), int(right is not None))]
-    return np.pad(table, widths, constant_values=[(0.0 if left is None else left, 0.0 if right is None else right)])
+def _pad(table, *columns):
+    """A table with a constant before it, and perhaps one after it, as one more column each."""
+    first, *last = (np.full((*table.shape[:-1], 1), column) for column in columns)
+    return np.concatenate([first, table, *last], axis=-1)
 
 
 def _weigh(values, masses):

@@ -12,7 +12,7 @@ from scipy import stats
 from scipy.optimize import linear_sum_assignment
 from scipy.spatial.distance import cdist
 
-from qrgmm.checks import Rng, check_count
+from qrgmm.checks import Rng, check_count, check_sample
 from qrgmm.curve import QuantileCurve
 
 TIE = 1e-9  # by which share of itself a number may differ from an equal one after rounding
@@ -44,7 +44,7 @@ def ks_statistic(
     >>> ks_statistic([1.0, 2.0, 3.0, 4.0], [1.0, 2.0, 3.0, 9.0])
     0.25
     """
-    sample = np.sort(_sample("sample", sample))
+    sample = np.sort(check_sample("sample", sample))
     if callable(reference):
         y = np.unique(sample)
         at_most, below = (
@@ -52,7 +52,7 @@ def ks_statistic(
             np.ravel(reference(np.nextafter(y, -np.inf))),
         )
     else:
-        reference = np.sort(_sample("reference", reference))
+        reference = np.sort(check_sample("reference", reference))
         y = np.unique(np.concatenate([sample, reference]))
         at_most, below = _shares(reference, y)
     # Both sides of every jump: a law may have atoms, and the sample always has.
@@ -83,7 +83,7 @@ def wasserstein_distance(sample: ArrayLike, reference: ArrayLike) -> float:
     >>> wasserstein_distance([1.0, 2.0], [2.0, 3.0])
     1.0
     """
-    return float(stats.wasserstein_distance(_sample("sample", sample), _sample("reference", reference)))
+    return float(stats.wasserstein_distance(check_sample("sample", sample), check_sample("reference", reference)))
 
 
 def joint_wasserstein_distance(sample: ArrayLike, reference: ArrayLike) -> float:
@@ -174,7 +174,7 @@ def coverage(y: ArrayLike, quantiles: ArrayLike) -> np.ndarray:
     >>> coverage([1.0, 2.0], [[0.5, 1.0], [1.0, 5.0]])
     array([0., 1.])
     """
-    y, quantiles = _sample("y", y), np.asarray(quantiles, dtype=float)
+    y, quantiles = check_sample("y", y), np.asarray(quantiles, dtype=float)
     if quantiles.ndim != 2 or len(quantiles) != len(y):
         raise ValueError(
             f"quantiles must have shape ({len(y)}, n_levels), got {quantiles.shape}"
@@ -225,7 +225,7 @@ def mean_and_error(values: ArrayLike) -> tuple[float, float]:
     >>> mean_and_error([1.0, 2.0, 3.0])
     (2.0, 0.5773502691896258)
     """
-    values = _sample("values", values)
+    values = check_sample("values", values)
     error = values.std(ddof=1) / np.sqrt(len(values)) if len(values) > 1 else np.nan
     return float(values.mean()), float(error)
 
@@ -268,12 +268,3 @@ def noise_floor(
 def _shares(sample, y):
     """Shares of a sorted sample at most y, and below y."""
     return sample.searchsorted(y, "right") / len(sample), sample.searchsorted(y, "left") / len(sample)
-
-
-def _sample(name, values) -> np.ndarray:
-    values = np.asarray(values, dtype=float)
-    if values.ndim != 1 or len(values) == 0:
-        raise ValueError(f"{name} must have shape (n,) and not be empty, got shape {values.shape}")
-    if not np.isfinite(values).all():
-        raise ValueError(f"{name} must be finite, got NaN or infinity")
-    return values

@@ -18,6 +18,11 @@ from scipy.special import ndtr, ndtri
 from qrgmm.checks import check_level, check_loans, check_per_row
 from qrgmm.curve import QuantileCurve
 
+# Share of a loan by which it may differ from the revenue that meets it, when price, loan and revenue are each rounded.
+ROUNDING = 2 * np.finfo(float).eps
+# By how much 1 - level may miss the level of a curve that it means.
+SAME_LEVEL = 1e-12
+
 
 def default_probability(curve: QuantileCurve, loans: ArrayLike, *, unit_revenue: ArrayLike = 1.0) -> np.ndarray:
     r"""Return the probability that revenue does not cover the loan.
@@ -36,7 +41,8 @@ def default_probability(curve: QuantileCurve, loans: ArrayLike, *, unit_revenue:
     Returns
     -------
     array of shape (n_rows, n_loans)
-        Probabilities. An atom at exactly :math:`\ell / r` does not count as default.
+        Probabilities. An atom whose revenue is exactly the loan does not count as default, whatever the last bits of
+        :math:`r`, :math:`D` and :math:`\ell` say: three units at 0.1 pay a loan of ``0.1 * 3`` and one of 0.3.
 
     Raises
     ------
@@ -153,8 +159,8 @@ def risk_profile(curve: QuantileCurve, loans: ArrayLike, *, unit_revenue: ArrayL
     {'default_probability': 0.5, 'expected_loss': 5.0, 'loss_given_default': 10.0, 'squared_loss': 50.0}
     """
     revenue = _unit_revenue(curve, unit_revenue)
-    moments = curve.lower_partial_moments(check_loans(loans, len(curve)) / revenue, 2)
-    probability, loss, square = (revenue**k * moment for k, moment in enumerate(moments))
+    moments = curve.lower_partial_moments(_break_even(curve, loans, revenue), 2)
+    probability, loss, square = (np.multiply(m, revenue**k, out=m) for k, m in enumerate(moments))
     return {
         "default_probability": probability,
         "expected_loss": loss,
@@ -202,7 +208,7 @@ def shortfall_moment(
     array([[50.]])
     """
     revenue = _unit_revenue(curve, unit_revenue)
-    break_even = check_loans(loans, len(curve)) / revenue
+    break_even = _break_even(curve, loans, revenue)
     return curve.lower_partial_moment(break_even, order) * revenue**order
 
 
@@ -236,7 +242,8 @@ def exceedance_probability(
     >>> exceedance_probability(QuantileCurve.from_draws([10.0, 30.0]), 35.0, threshold=[0.0, 5.0, 20.0])
     array([[1. , 0.5, 0.5]])
     """
-    return default_probability(curve, _beyond(curve, loans, threshold), unit_revenue=unit_revenue)
+    beyond = _beyond(curve, loans, threshold, unit_revenue)
+    return default_probability(curve, beyond, unit_revenue=unit_revenue)
 
 
 def excess_loss(
@@ -273,7 +280,7 @@ def excess_loss(
     >>> excess_loss(QuantileCurve.from_draws([10.0, 30.0]), 35.0, threshold=20.0)
     array([[2.5]])
     """
-    beyond = _beyond(curve, loans, threshold)
+    beyond = _beyond(curve, loans, threshold, unit_revenue)
     return expected_loss(curve, beyond, unit_revenue=unit_revenue)
 
 
@@ -300,7 +307,8 @@ def generalized_risk(
     h : callable
         ``h(loan, sales)`` with arrays that broadcast, any unit; it must be smooth below `tau` for full accuracy.
     tau : callable
-        ``tau(loan)``, in units sold; monotone, for example the break-even sales ``loan / unit_revenue``.
+        ``tau(loan)``, in units sold; monotone, for example the break-even sales ``loan / unit_revenue``. Sales that
+        differ from it by rounding only are at it.
     n_points : int
         Quadrature points between two knots.
 
@@ -330,7 +338,7 @@ def generalized_risk(
         top = np.broadcast_to(np.asarray(tau(loan), dtype=float), loan.shape)
         if not np.isfinite(top).all():
             raise ValueError("tau must return finite sales, got NaN or infinity")
-        loan, top = loan[:, None], top[:, None]
+        loan, top = loan[:, None], curve.snap(top[:, None], ROUNDING * np.abs(top[:, None]))
         # Sales above the threshold do not count; h is never asked about them.
         severity = np.broadcast_to(h(loan, np.minimum(curve.values, top)), curve.values.shape)
         at_knots = np.where(curve.values <= top, severity, 0.0)
@@ -386,7 +394,7 @@ def distortion_risk(
     if not np.allclose(ends, [0.0, 1.0], rtol=0, atol=1e-12):
         raise ValueError(f"distortion must map 0 to 0 and 1 to 1, got {ends.tolist()}")
     revenue = _unit_revenue(curve, unit_revenue)
-    return revenue * curve.distorted_shortfall(check_loans(loans, len(curve)) / revenue, distortion)
+    return revenue * curve.distorted_shortfall(_break_even(curve, loans, revenue), distortion)
 
 
 def wang_transform(shift: float) -> Callable[..., np.ndarray]:
@@ -467,7 +475,7 @@ def value_at_risk(
     array([[5.]])
     """
     revenue = _unit_revenue(curve, unit_revenue)
-    worst = curve.upper_quantile(_tail_share(level))
+    worst = curve.upper_quantile(_tail_share(curve, level))
     return (check_loans(loans, len(curve)) - revenue * worst).clip(0)
 
 
@@ -510,11 +518,13 @@ def conditional_value_at_risk(
     array([[20.]])
     """
     revenue = _unit_revenue(curve, unit_revenue)
-    p = _tail_share(level)
-    sales = check_loans(loans, len(curve)) / revenue
-    worst = curve.ppf(p)
+    p = _tail_share(curve, level)
+    loans = check_loans(loans, len(curve))
+    sales, worst = loans / revenue, curve.ppf(p)
     tail = curve.lower_partial_moment(np.minimum(sales, worst))
-    return revenue / p * (tail + p * (sales - worst).clip(0))
+    cvar = revenue / p * (tail + p * (sales - worst).clip(0))
+    # Rounding must not lift it over what the lowest sales lose.
+    return np.minimum(cvar, (loans - revenue * curve.values[:, :1]).clip(0))
 
 
 def largest_loan(
@@ -587,7 +597,7 @@ def largest_loan(
         bounds.append(revenue * _largest_by_expected_loss(curve, np.zeros(len(curve)), limit))
     if max_conditional_value_at_risk is not None:
         limit = _limit(curve, "max_conditional_value_at_risk", max_conditional_value_at_risk)
-        bounds.append(revenue * _largest_by_tail_loss(curve, limit / revenue, _tail_share(level)))
+        bounds.append(revenue * _largest_by_tail_loss(curve, limit / revenue, _tail_share(curve, level)))
     if cap is not None:
         bounds.append(_limit(curve, "cap", cap))
     if not bounds:
@@ -600,9 +610,13 @@ def _largest_by_default_probability(curve, limit, revenue):
         raise ValueError(f"max_default_probability must lie in [0, 1], got {limit.max():g}")
     sales = curve.upper_quantile(limit[:, None])[:, 0]
     loan = revenue * sales
-    # On an atom the last bit decides: the loan over the revenue must not come out above the sales.
-    for _ in range(2):
-        loan = np.where(loan / revenue > sales, np.nextafter(loan, -np.inf), loan)
+    # Rounding may lift the probability of this loan over the limit that it was made of: step down until it does not.
+    step = np.spacing(revenue * np.abs(curve.values).max(axis=1))
+    for _ in range(60):
+        over = curve.lower_partial_moment(_break_even(curve, loan[:, None], revenue[:, None]), 0)[:, 0] > limit
+        if not over.any():
+            break
+        loan, step = np.where(over, loan - step, loan), 2 * step
     return np.where(limit < 1, loan, np.inf)
 
 
@@ -628,10 +642,10 @@ def _largest_by_expected_loss(curve, amount, rate):
 
 
 def _largest_by_tail_loss(curve, limit, p):
-    worst = curve.ppf(p)[:, 0]
+    worst, p = curve.ppf(p)[:, 0], p[:, 0]
     at_worst = curve.lower_partial_moment(worst[:, None])[:, 0]
     within = _largest_by_expected_loss(curve, p * limit, np.zeros(len(curve)))
-    return np.where(p * limit <= at_worst, np.minimum(within, worst), worst + limit - at_worst / p)
+    return np.where(p * limit <= at_worst, within, worst + limit - at_worst / p)
 
 
 def _require_curve(curve):
@@ -642,20 +656,39 @@ def _require_curve(curve):
 
 
 def _unit_revenue(curve, unit_revenue):
+    """Return unit revenue, checked: (1, 1) where all rows share it, so that they share points, or (n_rows, 1)."""
     _require_curve(curve)
-    return check_per_row("unit_revenue", unit_revenue, len(curve), positive=True)[:, None]
+    revenue = check_per_row("unit_revenue", unit_revenue, len(curve), positive=True)[:, None]
+    return revenue if np.ndim(unit_revenue) else revenue[:1]
 
 
-def _beyond(curve, loans, threshold):
-    """Return loans less the threshold, checked."""
+def _break_even(curve, loans, revenue):
+    """Return the sales that pay the loans; where those on a knot do up to rounding, that knot.
+
+    A loan is compared with revenue, and a quotient of the two has other last bits than the product that was lent. A
+    product with a power of two, a unit revenue of 1 for example, is not rounded: there the last bit counts.
+    """
+    loans = check_loans(loans, len(curve))
+    rounded = np.frexp(revenue)[0] != 0.5
+    if not rounded.any():
+        return loans / revenue
+    return curve.snap(loans / revenue, rounded * ROUNDING * np.abs(loans) / revenue)
+
+
+def _beyond(curve, loans, threshold, unit_revenue):
+    """Return loans less the threshold, checked; where that is the revenue of a knot up to rounding, that revenue."""
+    revenue = _unit_revenue(curve, unit_revenue)
     loans, threshold = check_loans(loans, len(curve)), np.asarray(threshold, dtype=float)
     if not (np.isfinite(threshold).all() and (threshold >= 0).all()):
         raise ValueError(f"threshold must be finite and not negative, got {threshold.min():g}")
     try:
-        return loans - threshold
+        beyond = loans - threshold
     except ValueError:
         message = f"threshold of shape {threshold.shape} does not go with loans of shape {loans.shape}"
         raise ValueError(message) from None
+    sales = beyond / revenue
+    snapped = curve.snap(sales, (threshold > 0) * ROUNDING * (np.abs(loans) + threshold) / revenue)
+    return np.where(snapped == sales, beyond, revenue * snapped)
 
 
 def _limit(curve, name, limit):
@@ -665,7 +698,11 @@ def _limit(curve, name, limit):
     return limit
 
 
-def _tail_share(level):
-    """Return 1 - level, rounded, so that 1 - 0.9 is 0.1 and finds the level 0.1 of a grid."""
-    level = check_level("level", level)
-    return round(1 - level, 15) or 1 - level
+def _tail_share(curve, level):
+    """Return 1 - level, (1, 1) or (n_rows, 1), as the level of the curve that it is up to rounding, if there is one."""
+    share = 1 - check_level("level", level)
+    levels = np.atleast_2d(curve.up_to)
+    nearest = np.abs(levels - share).argmin(axis=1)[:, None]
+    nearest = np.take_along_axis(levels, nearest, axis=1)
+    same = np.abs(nearest - share) <= SAME_LEVEL * share + ROUNDING
+    return np.where(same, nearest, round(share, 15) or share)

@@ -28,6 +28,14 @@ def curves(draw, values=sales, max_rows=3):
 
 
 @st.composite
+def stocked_laws(draw, top=60):
+    """A law of whole units, in up to three rows: draws, or the fitted quantiles of a small grid; many ties."""
+    units, n = st.integers(0, top).map(float), draw(st.integers(1, 9))
+    rows = draw(st.lists(st.lists(units, min_size=n, max_size=n), min_size=1, max_size=3))
+    return QuantileCurve.from_draws(rows) if draw(st.booleans()) else QuantileCurve(np.arange(1, n + 1) / (n + 1), rows)
+
+
+@st.composite
 def curves_and_points(draw, values=sales, n_points=3):
     """A curve with points for each row: some on its knots, some anywhere."""
     curve = draw(curves(values))

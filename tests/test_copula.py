@@ -210,6 +210,56 @@ def test_samples_are_reproducible(copula):
     assert not np.array_equal(copula.sample(10, rng=5), copula.sample(10, rng=6))
 
 
+def test_ties_share_their_mean_rank():
+    ranks = pseudo_observations([[1.0], [5.0], [1.0], [5.0], [5.0], [0.0]])[:, 0]
+    np.testing.assert_allclose(7 * ranks, [2.5, 5, 2.5, 5, 5, 1], rtol=1e-15)
+    ties = np.random.default_rng(1).integers(0, 4, size=(50, 3)).astype(float)
+    np.testing.assert_allclose(pseudo_observations(ties)[::-1], pseudo_observations(ties[::-1]), rtol=1e-15)
+
+
+NEVER_SOLD = np.column_stack([EllipticalCopula(loadings=[0.8, 0.8]).sample(300, rng=0), np.zeros(300)])
+
+
+@pytest.mark.parametrize("family", ["gaussian", "t"])
+@pytest.mark.parametrize("n_factors", [None, 1, 2])
+def test_a_column_without_variation_is_independent_of_the_others(family, n_factors):
+    fitted, pair = (fit_copula(values, family, n_factors) for values in (NEVER_SOLD, NEVER_SOLD[:, :2]))
+    for copula in (fitted, pair):
+        assert copula.n_dims == len(copula.sample(5, rng=0)[0])
+    if n_factors is None:
+        np.testing.assert_allclose(fitted.correlation[:2, :2], pair.correlation, rtol=1e-12)
+        assert fitted.correlation[2].tolist() == [0, 0, 1]
+    else:
+        np.testing.assert_allclose(fitted.loadings[:2], pair.loadings, rtol=1e-12)
+        assert (fitted.loadings[2] == 0).all()
+    nobody = fit_copula(np.ones((20, 3)), family, n_factors).sample(4000, rng=0)
+    np.testing.assert_allclose(np.corrcoef(nobody.T), np.eye(3), atol=0.08)
+
+
+def test_a_vine_takes_a_column_without_variation():
+    import pyvinecopulib as pv  # noqa: F401  conftest.py skips a test whose peer can't be had
+
+    draws = fit_copula(NEVER_SOLD, "vine").sample(3000, rng=0)
+    np.testing.assert_allclose(np.corrcoef(draws.T)[2, :2], 0, atol=0.08)
+
+
+def sample_of_a_vine(n_scenarios):
+    import pyvinecopulib as pv  # conftest.py skips a test whose peer can't be had
+
+    return VineCopula(pv.Vinecop(2)).sample(n_scenarios, rng=0)
+
+
+@pytest.mark.parametrize(
+    "sample", [ClaytonCopula(1.0).sample, EllipticalCopula(np.eye(2)).sample, sample_of_a_vine],
+    ids=["clayton", "elliptical", "vine"],
+)
+@pytest.mark.parametrize("n_scenarios", [2.5, 0, -1, np.nan, "3"])
+def test_a_number_of_scenarios_that_is_none_is_refused(sample, n_scenarios):
+    with pytest.raises(ValueError, match="n_scenarios must be a whole number of at least 1, got"):
+        sample(n_scenarios)
+    assert len(sample(3.0)) == 3
+
+
 ONE = [[1.0, 0.9, 0.9], [0.9, 1.0, -0.9], [0.9, -0.9, 1.0]]
 
 
@@ -234,6 +284,16 @@ ONE = [[1.0, 0.9, 0.9], [0.9, 1.0, -0.9], [0.9, -0.9, 1.0]]
         (lambda: fit_copula(U, "frank"), "family must be 'gaussian', 't', 'clayton' or 'vine', got 'frank'"),
         (lambda: fit_copula(U, "vine", n_factors=1), "n_factors goes with the families 'gaussian' and 't'"),
         (lambda: fit_copula([[1.0, np.nan], [2.0, 3.0]]), "values must be finite"),
+        (lambda: fit_copula(NEVER_SOLD, "clayton"), "values must vary in every column .*, but column 2 has one value"),
+        (lambda: estimate_theta(np.full((9, 2), 0.5)), "u must vary in every column .*, but column 0 has one value"),
+        (lambda: estimate_theta(U[:, :1] * 0.9), "u must have at least two columns, got 1"),
+        (lambda: estimate_theta(U * np.nan), r"u must lie in \[0, 1\], got nan to nan"),
+        (lambda: fit_copula(U, n_factors=0), "n_factors must be a whole number of at least 1, got 0"),
+        (lambda: fit_copula(U, "t", n_factors=1.5), "n_factors must be a whole number of at least 1, got 1.5"),
+        (lambda: EllipticalCopula(loadings=[0.5, 0.5]).sample(3, factor=np.nan), "factor must be finite, got nan"),
+        (lambda: EllipticalCopula(loadings=[0.5, 0.5]).sample(3, factor=[0, 1]), "factor must be a number or have"),
+        (lambda: EllipticalCopula(np.eye(2), df=np.nan), "df must be positive, got nan"),
+        (lambda: ClaytonCopula(np.nan), "theta must be positive and finite, got nan"),
         (lambda: estimate_theta(np.column_stack([U[:, 0], 1 - U[:, 0]]) * 0.9 + 0.05), "Kendall's tau is -1"),
         (lambda: estimate_theta(0.5), r"u must have shape \(n_rows, n_dims\) and lie inside \(0, 1\), got shape \(\)"),
         (lambda: estimate_theta([[0.0, 0.5], [0.2, 0.4]]), r"lie inside \(0, 1\)"),

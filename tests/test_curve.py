@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from laws import curves, curves_and_points, exact_moments, expectation, pieces, sales
+from laws import curves, curves_and_points, exact_moments, expectation, pieces, sales, stocked_laws
 from scipy import integrate, stats
 
 from qrgmm.checks import check_count
@@ -527,7 +527,8 @@ def test_rows_of_a_clipped_law_are_the_rows_clipped_alone(law, y):
         assert len(clipped[i]) == len(alone) == 1
         for law in (clipped[i], alone):
             np.testing.assert_array_equal(law.cdf(y[i]), clipped.cdf(y)[[i]])
-            np.testing.assert_allclose([law.mean(), law.std()], [clipped.mean()[[i]], clipped.std()[[i]]], rtol=1e-12)
+            moments, expected = [law.mean(), law.std()], [clipped.mean()[[i]], clipped.std()[[i]]]
+            np.testing.assert_allclose(moments, expected, rtol=1e-12, atol=1e-12 * size_of(curve, lower, upper))
             np.testing.assert_array_equal(law.ppf([0, 0.3, 1]), clipped.ppf([0, 0.3, 1])[[i]])
     np.testing.assert_array_equal(clipped[::-1].cdf(y[::-1]), clipped.cdf(y)[::-1])
 
@@ -893,7 +894,7 @@ def test_other_counts_are_refused_by_name(count):
         check_count("n_rows", count)
 
 
-@pytest.mark.parametrize("cell", [(0, 1), (slice(None), 0)])
+@pytest.mark.parametrize("cell", [(0, 1), (slice(None), 0), None, (None, 0)])
 def test_single_levels_of_a_curve_are_no_curve(cell):
     with pytest.raises(IndexError, match="too many indices"):
         UNEVEN[cell]
@@ -965,3 +966,85 @@ def test_exponential_tails_are_drawn_from():
 def test_tails_that_cannot_be_had_are_refused(levels, values, tails, message):
     with pytest.raises(ValueError, match=message):
         QuantileCurve(levels, values, tails=tails)
+
+
+@given(curves(), sales, st.sampled_from([0.0, 1e6, 1e9, 1e12]))
+def test_crps_is_never_negative_and_keeps_its_digits_far_from_zero(curve, y, offset):
+    whole = curve.map(np.round)
+    y = np.full(len(curve), round(y))
+    scores = whole.map(lambda sold: sold + offset).crps(y + offset)
+    assert (curve.crps(y) >= 0).all() and (scores >= 0).all()
+    np.testing.assert_allclose(scores, whole.crps(y), rtol=1e-12)
+    assert (whole.crps(whole.values[:, 0]) > 0).tolist() == (np.ptp(whole.values, axis=1) > 0).tolist()
+
+
+def test_crps_of_a_point_that_was_foreseen_is_zero():
+    law = QuantileCurve.from_draws(np.full((1, 4096), 123456789.123))
+    assert law.crps([123456789.123]) == 0 and law.clip(upper=2e8).crps([123456789.123]) == 0
+
+
+@given(curves_and_points(), st.sampled_from([0.0, 1e-9, 0.5]))
+def test_points_next_to_a_knot_are_moved_onto_it(law, slack):
+    curve, y = law
+    found = curve.snap(y, slack)
+    nearest = np.abs(curve.values[:, None, :] - y[..., None]).min(axis=2)
+    assert (np.abs(found - y) <= slack).all()
+    assert ((found == y) | (found[..., None] == curve.values[:, None, :]).any(axis=2)).all()
+    np.testing.assert_array_equal((found[..., None] == curve.values[:, None, :]).any(axis=2), nearest <= slack)
+
+
+def test_shared_points_in_any_order_and_number_give_what_points_of_each_row_give():
+    rng = np.random.default_rng(12)
+    curve = QuantileCurve(quantile_levels(1, 30), rng.integers(0, 40, size=(700, 29)).astype(float))
+    for points in (np.arange(-1, 42, 0.5), rng.permutation(np.arange(60.0)), np.repeat(np.arange(30.0), 2), [7.0]):
+        own = np.tile(points, (700, 1))
+        for evaluate in (curve.cdf, curve.pdf, lambda y: curve.lower_partial_moment(y, 2)):
+            np.testing.assert_array_equal(evaluate(points), evaluate(own))
+
+
+def test_no_probability_between_two_knots_exceeds_that_of_the_upper_one():
+    rng = np.random.default_rng(13)
+    levels = np.sort(rng.uniform(0, 1, size=(6000, 3)) ** 8)  # a power, for levels with all digits: a + (b - a) > b
+    assert (levels[:, 0] + (levels[:, 1] - levels[:, 0]) > levels[:, 1]).any()
+    for row in levels:
+        curve, knots = QuantileCurve(row, [0.0, 1.0, 3.0]), np.array([1.0, 3.0])
+        assert (curve.lower_partial_moment(knots, 0)[0] <= curve.below[1:]).all()
+        assert (curve.cdf(np.nextafter(knots, 0))[0] <= curve.below[1:]).all()
+
+
+def test_exponential_tails_go_on_with_the_pace_of_five_levels_through_forty_knots():
+    levels, values = quantile_levels(1, m=10), np.array([1.0, 1.5, 4.0, 5.0, 9.0, 10.0, 10.5, 15.0, 30.0])
+    curve = QuantileCurve(levels, values, tails="exponential")
+    assert curve.levels.shape == (9 + 80,) and len(np.unique(curve.levels)) == 89
+    deep = levels[0] / 2 ** np.array([1, 10, 20])
+    np.testing.assert_allclose(curve.ppf(deep)[0], 1 + 8 / np.log(5) * np.log(deep / 0.1), rtol=1e-12)
+    # The knots lie on the logarithm of the distance to 1; that one has lost digits.
+    np.testing.assert_allclose(curve.values[0, -1], 30 + 21 / np.log(5) * np.log(2**20), rtol=1e-12)
+    short = QuantileCurve([0.25, 0.5], [0.0, 1.0], tails="exponential")
+    np.testing.assert_allclose(short.values[0, 0], -20, rtol=1e-12)
+
+
+@given(stocked_laws(top=4), st.sampled_from([1.0, 1e-6, 1e6]), st.sampled_from([0.0, -3.0, 1e6]))
+def test_exponential_tails_stay_on_an_atom_at_either_end(law, unit, offset):
+    if law.levels.size < 2:
+        return
+    values = unit * law.values + offset
+    curve = QuantileCurve(law.levels, values, tails="exponential")
+    for end, beside in ((0, 1), (-1, -2)):
+        piled_up = values[:, end] == values[:, beside]
+        np.testing.assert_array_equal(curve.values[:, end] == values[:, end], piled_up)
+
+
+def test_exponential_tails_stay_on_an_atom_that_a_fit_missed_by_rounding():
+    zeros = [0.0, 1e-14, 0.0, 3.0, 5.0, 8.0, 13.0, 20.0, 33.0]
+    curve = QuantileCurve(quantile_levels(1, 10), [zeros, np.maximum(zeros, 8.0)], tails="exponential")
+    assert (curve.values.min(axis=1) == [0, 8]).all() and (curve.values.max(axis=1) > 33).all()
+    assert (curve.clip(lower=0).cdf(-1e-12) == 0).all()
+
+
+@pytest.mark.parametrize("end", [1e-9, 1e-12, 1e-15, 2e-16])
+def test_exponential_tails_of_levels_next_to_0_and_1_are_as_long_as_numbers_allow(end):
+    curve = QuantileCurve([end, 0.5, 1 - end], [1.0, 2.0, 3.0], tails="exponential")
+    assert (np.diff(curve.levels) > 0).all() and 0 < curve.levels[0] and curve.levels[-1] < 1
+    assert np.isfinite(curve.values).all() and curve.mean() == pytest.approx(2, abs=1e-3)
+    assert curve.ppf(curve.levels).tolist() == curve.values.tolist()

@@ -105,6 +105,25 @@ def test_measures_of_losses_are_those_of_sorting():
     assert ordered[949] <= measures["value_at_risk"] <= ordered[950]
 
 
+def test_measures_at_a_level_of_the_scenarios_are_whole_order_statistics():
+    assert tail_weights([1.0, 2.0, 3.0], 2 / 3).tolist() == [0, 0, 1]
+    for n in range(2, 60):
+        losses = np.random.default_rng(n).permutation(n) + 1.0
+        for k in range(1, n):
+            measures, weights = loss_measures(losses, k / n), tail_weights(losses, k / n)
+            assert measures["value_at_risk"] == k == np.quantile(losses, (k - 1e-9) / n, method="inverted_cdf")
+            assert set(losses[weights > 0]) == set(range(k + 1, n + 1))
+            np.testing.assert_allclose(measures["conditional_value_at_risk"], (k + 1 + n) / 2, rtol=1e-12)
+            np.testing.assert_allclose(weights @ losses, (k + 1 + n) / 2, rtol=1e-12)
+
+
+@pytest.mark.parametrize("level", [1 - 1e-9, 1 - 1e-12, 1 - 1e-16 * 1.2])
+def test_a_level_next_to_one_asks_for_the_worst_scenario(level):
+    losses = [1.0, 3.0, 2.0]
+    assert tail_weights(losses, level).tolist() == [0, 1, 0]
+    np.testing.assert_allclose(list(loss_measures(losses, level).values())[2:], 3, rtol=1e-12)
+
+
 # Allocation.
 
 
@@ -283,6 +302,14 @@ def test_a_budget_beyond_all_revenue_is_lent_out():
     np.testing.assert_allclose([ours.loans.sum(), ours.bound], [115.0, 115.0], rtol=1e-3)
 
 
+@pytest.mark.parametrize(("n_sellers", "seed"), [(8, 1), (5, 2), (12, 3)])
+def test_the_weights_of_later_rounds_count_for_more_so_that_few_rounds_are_enough(n_sellers, seed):
+    copula = EllipticalCopula(loadings=np.full(n_sellers, 0.5), df=4)
+    revenue = revenue_scenarios(make_curve(n_sellers, seed), copula, 400, seed)
+    # Plain means of the weights take about 50 rounds, and the last two rounds alone may never get there.
+    assert largest_portfolio(revenue, 8.0 * n_sellers, 0.9).n_rounds <= 25
+
+
 def test_a_gap_that_stays_open_is_told():
     revenue = revenue_scenarios(CURVE, TIED, 200, 0)
     with pytest.warns(RuntimeWarning, match="stopped after 1 rounds with a gap of"):
@@ -311,6 +338,11 @@ REVENUE = np.array([[10.0, 20.0, 30.0], [5.0, 10.0, 15.0]])
         (lambda: revenue_scenarios(CURVE, TIED, np.inf), "n_scenarios must be a whole number of at least 1, got inf"),
         (lambda: portfolio_loss(CURVE, LOANS, TIED, 10, drop=1.0), r"drop must lie in \[0, 1\), got 1.0"),
         (lambda: portfolio_loss(LOANS, LOANS, TIED, 10), "curve must be a QuantileCurve, got ndarray"),
+        (lambda: loss_measures(REVENUE), r"losses must have shape \(n,\) and not be empty, got shape \(2, 3\)"),
+        (lambda: loss_measures([1.0, np.nan]), "losses must be finite, got NaN or infinity"),
+        (lambda: tail_weights(REVENUE), r"losses must have shape \(n,\) and not be empty, got shape \(2, 3\)"),
+        (lambda: tail_weights([np.inf]), "losses must be finite, got NaN or infinity"),
+        (lambda: tail_weights([]), r"losses must have shape \(n,\) and not be empty, got shape \(0,\)"),
         (lambda: allocate_cvar(CURVE, LOANS, TIED, 10, level=1.0), r"level must lie inside \(0, 1\), got 1.0"),
         (lambda: largest_portfolio(REVENUE, -1.0), "at least 0, which the least loans already reach, got -1"),
         (lambda: largest_portfolio(REVENUE, 3.0, least=12.0), "at least 9, which the least loans .* reach, got 3"),

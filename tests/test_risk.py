@@ -1,10 +1,12 @@
 """Risk as a function of the loan against definitions, quadrature and sorted losses, and the loan as its inverse."""
 
+from decimal import Decimal
+
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
-from laws import curves, exact_moments, expectation, sales
+from laws import curves, exact_moments, expectation, sales, stocked_laws
 from scipy import integrate, stats
 
 from qrgmm.curve import QuantileCurve, quantile_levels
@@ -561,6 +563,162 @@ def test_largest_loans_of_a_normal_law_come_near_its_closed_form():
     levels = quantile_levels(1, 2000)
     law = QuantileCurve(levels, stats.norm(100, 20).ppf(levels))
     assert largest_loan(law, max_default_probability=0.1)[0] == pytest.approx(stats.norm(100, 20).ppf(0.1), rel=1e-6)
+
+
+# Exact break-evens.
+
+prices = st.integers(1, 9_999).map(lambda cents: Decimal(cents) / 100)
+WAYS_TO_WRITE_A_LOAN = {
+    "product": lambda price, units: float(price) * units,
+    "decimal": lambda price, units: float(price * units),
+    "sum": lambda price, units: sum([float(price)] * units),
+    "discount": lambda price, units: 0.9 * units * (float(price) / 0.9),
+}
+
+
+@settings(max_examples=500)
+@given(stocked_laws(), prices, st.integers(0, 60), st.sampled_from(["product", "decimal"]))
+def test_an_atom_that_pays_its_loan_exactly_is_no_default_whatever_the_last_bits(curve, price, units, way):
+    r, loan = float(price), WAYS_TO_WRITE_A_LOAN[way](price, units)
+    pd, lgd = default_probability(curve, units), loss_given_default(curve, units)  # at a price of 1 nothing rounds
+    profile = risk_profile(curve, loan, unit_revenue=r)
+    for found in (
+        default_probability(curve, loan, unit_revenue=r),
+        profile["default_probability"],
+        shortfall_moment(curve, loan, order=0, unit_revenue=r),
+        default_probability(curve, np.full((len(curve), 2), loan), unit_revenue=np.full(len(curve), r))[:, :1],
+    ):
+        np.testing.assert_allclose(found, pd, rtol=1e-13)
+    for found in (loss_given_default(curve, loan, unit_revenue=r), profile["loss_given_default"]):
+        np.testing.assert_array_equal(np.isnan(found), pd == 0)
+        np.testing.assert_allclose(found, r * lgd, rtol=1e-12)
+    for order in (1, 2, 0.5):
+        expected = r**order * shortfall_moment(curve, units, order=order)
+        np.testing.assert_allclose(
+            shortfall_moment(curve, loan, order=order, unit_revenue=r), expected, rtol=1e-12
+        )
+    distorted = distortion_risk(curve, loan, distortion=np.square, unit_revenue=r)
+    np.testing.assert_allclose(distorted, r * distortion_risk(curve, units, distortion=np.square), rtol=1e-12)
+    at_most = generalized_risk(curve, loan, h=lambda loan, sold: np.ones_like(sold), tau=lambda loan: loan / r)
+    np.testing.assert_allclose(at_most, curve.cdf(units), rtol=1e-12)
+    assert ((default_probability(curve, loan + r / 1000, unit_revenue=r) > 0) == (curve.values[:, :1] <= units)).all()
+
+
+@settings(max_examples=200)
+@given(stocked_laws(), prices, st.integers(0, 60), st.integers(0, 60), st.sampled_from(["product", "decimal"]))
+def test_a_loss_that_meets_its_threshold_exactly_does_not_exceed_it(curve, price, units, borne, way):
+    loan, threshold = (WAYS_TO_WRITE_A_LOAN[way](price, n) for n in (units + borne, borne))
+    r = float(price)
+    exceeding = exceedance_probability(curve, loan, threshold=threshold, unit_revenue=r)
+    np.testing.assert_allclose(exceeding, default_probability(curve, units), rtol=1e-13)
+    excess = excess_loss(curve, loan, threshold=threshold, unit_revenue=r)
+    np.testing.assert_allclose(excess, r * expected_loss(curve, units), rtol=1e-12)
+
+
+@pytest.mark.parametrize("way", WAYS_TO_WRITE_A_LOAN)
+@pytest.mark.parametrize("price", ["0.1", "0.7", "9.99", "4.99", "19.95", "3"])
+def test_break_evens_of_known_prices(price, way):
+    units, price = np.arange(1, 60), Decimal(price)
+    law = QuantileCurve.from_draws(units)
+    loans = [WAYS_TO_WRITE_A_LOAN[way](price, int(n)) for n in units[:15]]
+    found = default_probability(law, loans, unit_revenue=float(price))
+    np.testing.assert_allclose(found[0], np.arange(15) / 59, rtol=1e-12)
+    ends = QuantileCurve([0.25, 0.5, 0.75], units[:3] + 4.0)
+    loan = WAYS_TO_WRITE_A_LOAN[way](price, 5)
+    assert default_probability(ends, loan, unit_revenue=float(price)) == 0
+    assert np.isnan(loss_given_default(ends, loan, unit_revenue=float(price))).all()
+
+
+@settings(max_examples=300)
+@given(curves() | stocked_laws(), shares | st.just(0.0), prices.map(float) | revenues)
+def test_the_default_probability_of_the_largest_loan_keeps_its_limit_to_the_last_bit(curve, limit, revenue):
+    loan = largest_loan(curve, max_default_probability=limit, unit_revenue=revenue)[:, None]
+    kept = default_probability(curve, loan, unit_revenue=revenue) <= limit
+    assert (kept | (loan == 0)).all()
+    at_limit = (revenue * curve.upper_quantile(limit)[:, 0]).clip(0)
+    np.testing.assert_allclose(loan[:, 0], at_limit, rtol=1e-12, atol=1e-12 * scale_of(curve, revenue))
+
+
+def test_value_at_risk_at_a_level_of_the_draws_is_that_order_statistic():
+    assert value_at_risk(QuantileCurve.from_draws([10.0, 20.0, 30.0]), 35.0, level=2 / 3) == 15
+    for n in range(2, 60):
+        law, losses = QuantileCurve.from_draws(np.arange(1.0, n + 1)), n + 5.0 - np.arange(n, 0, -1)
+        both = QuantileCurve.from_draws(np.vstack([law.values, 2 * law.values])).clip(upper=1.5 * n)
+        for k in range(1, n):
+            assert value_at_risk(law, n + 5.0, level=k / n) == losses[k - 1]
+            assert value_at_risk(both, n + 5.0, level=k / n)[0] == losses[k - 1]
+            np.testing.assert_allclose(
+                conditional_value_at_risk(law, n + 5.0, level=k / n), [[losses[k:].mean()]], rtol=1e-12
+            )
+
+
+# What must not change anything: units, an offset, a bound.
+
+whole_laws = curves(values=st.integers(-50, 50).map(float)) | stocked_laws()
+
+
+@given(whole_laws, st.integers(-120, 120), st.sampled_from([1e-12, 1e-3, 0.1, 3.0, 1e6, 1e12]))
+def test_sales_counted_in_another_unit_leave_every_measure_as_it_is(curve, half, scale):
+    loan, counted = np.array([half / 2]), curve.map(lambda sold: scale * sold)
+    size = scale_of(curve, 1.0) + abs(half)
+    for name, measure in zip(NAMES, MEASURES):
+        found, expected = (measure(law, loan, unit_revenue=r) for law, r in ((counted, 1 / scale), (curve, 1.0)))
+        np.testing.assert_allclose(found, expected, rtol=1e-10, atol=1e-12 * size**2, err_msg=name)
+    limits = {"max_default_probability": 0.3, "max_expected_loss": 1.5, "max_expected_loss_rate": 0.2}
+    for name, limit in (limits | {"max_conditional_value_at_risk": 4.0}).items():
+        found, expected = (
+            largest_loan(law, **{name: limit}, unit_revenue=r) for law, r in ((counted, 1 / scale), (curve, 1.0))
+        )
+        np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-11 * size, err_msg=name)
+
+
+@given(whole_laws, st.integers(-120, 120), st.integers(-10**12, 10**12), st.sampled_from([1.0, 0.5, 4.0]))
+def test_sales_and_loan_raised_together_leave_every_loss_as_it_is(curve, half, offset, revenue):
+    loan, raised = np.array([half / 2]), curve.map(lambda sold: sold + offset)
+    rounding = 1e-15 * (abs(offset) + scale_of(curve, 1.0))  # of the quantile in VaR and CVaR
+    for name, measure in zip(NAMES, MEASURES):
+        found, expected = (
+            measure(law, loan + gift, unit_revenue=revenue) for law, gift in ((raised, revenue * offset), (curve, 0.0))
+        )
+        atol = 20 * rounding * (revenue if name in ("VaR", "CVaR") else 1e-3)
+        np.testing.assert_allclose(found, expected, rtol=1e-11, atol=atol, err_msg=name)
+    y = np.full(len(curve), half / 2)
+    np.testing.assert_allclose(raised.crps(y + offset), curve.crps(y), rtol=1e-12)
+    if offset > 100:
+        above_zero = curve.map(lambda sold: sold + 50)
+        found, expected = (largest_loan(law, max_default_probability=0.3) for law in (raised, above_zero))
+        np.testing.assert_allclose(found - offset, expected - 50, rtol=0, atol=20 * rounding)
+
+
+@given(whole_laws, st.integers(-50, 50).map(float), st.integers(0, 60).map(float), st.integers(-120, 120))
+def test_a_bound_below_takes_what_losses_it_spares_and_one_above_takes_nothing_from_a_loan_within_it(
+    curve, bound, room, half
+):
+    loan = half / 2
+    clipped = curve.clip(lower=bound)
+    spared, more = max(loan - bound, 0) > 0, expected_loss(curve, [[loan, bound]])
+    expected = more[:, :1] - more[:, 1:] if spared else np.zeros((len(curve), 1))
+    np.testing.assert_allclose(expected_loss(clipped, loan), expected, rtol=1e-11, atol=1e-11 * scale_of(curve, 1.0))
+    pd = default_probability(curve, loan) if spared else np.zeros((len(curve), 1))
+    np.testing.assert_allclose(default_probability(clipped, loan), pd, rtol=1e-12)
+    low, var = curve.clip(upper=loan + room), value_at_risk(curve, loan)
+    for measure in (default_probability, expected_loss, shortfall_moment, conditional_value_at_risk):
+        np.testing.assert_allclose(measure(low, loan), measure(curve, loan), rtol=1e-11, atol=1e-11)
+    np.testing.assert_allclose(value_at_risk(clipped, loan), np.minimum(var, max(loan - bound, 0)), atol=1e-11)
+
+
+@settings(max_examples=300)
+@given(stocked_laws(top=6), st.floats(0.01, 50), st.floats(0.01, 0.9999), prices.map(float))
+def test_no_loss_exceeds_the_loan_when_nobody_sells_less_than_nothing(curve, loan, level, revenue):
+    if curve.levels.size < 2:
+        return
+    law = QuantileCurve(curve.levels, curve.values, tails="exponential").clip(lower=0)
+    for loss in (
+        value_at_risk(law, loan, level=level, unit_revenue=revenue),
+        conditional_value_at_risk(law, loan, level=level, unit_revenue=revenue),
+    ):
+        assert (loss <= loan).all()
+    assert (expected_loss(law, loan, unit_revenue=revenue) <= loan * (1 + 1e-12)).all()
 
 
 # Bad input.

@@ -17,7 +17,7 @@ from scipy.special import ndtr, ndtri, stdtr
 from sklearn.decomposition import FactorAnalysis
 from statsmodels.stats.correlation_tools import corr_clipped
 
-from qrgmm.checks import Rng, check_count
+from qrgmm.checks import Rng, check_count, check_per_row
 
 if TYPE_CHECKING:
     import pyvinecopulib as pv
@@ -100,9 +100,11 @@ class EllipticalCopula:
         Raises
         ------
         ValueError
-            If a factor is given and there are no loadings.
+            If a factor is given and there are no loadings, or not one for each of their columns, or `n_scenarios` is
+            not a whole number of at least 1.
         """
         rng = np.random.default_rng(rng)
+        n_scenarios = check_count("n_scenarios", n_scenarios)
         if factor is not None and self.loadings is None:
             raise ValueError(
                 "factor can be held only by a copula with loadings, "
@@ -113,11 +115,10 @@ class EllipticalCopula:
             x = x @ self._root.T
         else:
             shape = (n_scenarios, self.loadings.shape[1])
-            common = (
-                rng.standard_normal(shape)
-                if factor is None
-                else np.broadcast_to(factor, shape)
-            )
+            if factor is None:
+                common = rng.standard_normal(shape)
+            else:
+                common = np.broadcast_to(check_per_row("factor", factor, shape[1]), shape)
             x *= np.sqrt((1 - (self.loadings**2).sum(axis=1)).clip(0))
             x += common @ self.loadings.T
         if self.df == np.inf:
@@ -200,7 +201,7 @@ class ClaytonCopula:
         -------
         array of shape (n_scenarios, n_dims)
         """
-        rng = np.random.default_rng(rng)
+        rng, n_scenarios = np.random.default_rng(rng), check_count("n_scenarios", n_scenarios)
         # Log of a gamma variate, which itself underflows for large theta: G(a) = G(a + 1) U^(1/a) in law.
         shape = 1 / self.theta
         size = (n_scenarios, 1)
@@ -234,7 +235,7 @@ class VineCopula:
     def sample(self, n_scenarios: int, rng: Rng = None) -> np.ndarray:
         """Return independent scenarios of the uniforms, (n_scenarios, n_dims); the vine's seed comes from `rng`."""
         seeds = np.random.default_rng(rng).integers(2**31, size=4)
-        return self.vine.sample(n_scenarios, seeds=seeds.tolist())
+        return self.vine.sample(check_count("n_scenarios", n_scenarios), seeds=seeds.tolist())
 
 
 Copula = EllipticalCopula | ClaytonCopula | VineCopula
@@ -290,7 +291,7 @@ def estimate_theta(u: ArrayLike, method: Literal["likelihood", "tau"] = "likelih
     ------
     ValueError
         If the mean of Kendall's tau is not positive (no Clayton copula here is like that) or 1, or `u` is not
-        inside (0, 1).
+        inside (0, 1), has fewer than two columns, or has one value only in one of them.
 
     Notes
     -----
@@ -309,6 +310,9 @@ def estimate_theta(u: ArrayLike, method: Literal["likelihood", "tau"] = "likelih
     if method not in ("likelihood", "tau"):
         raise ValueError(f"method must be 'likelihood' or 'tau', got {method!r}")
     n_dims = u.shape[1]
+    if n_dims < 2:
+        raise ValueError(f"u must have at least two columns, got {n_dims}")
+    _refuse_constant("u", u)
     tau = np.mean(pd.DataFrame(u).corr("kendall").to_numpy()[np.triu_indices(n_dims, 1)])
     if not 0 < tau < 1:
         raise ValueError(f"u must depend positively for a Clayton copula, but the mean of Kendall's tau is {tau:.3g}")
@@ -336,6 +340,8 @@ def fit_copula(
     family : {"gaussian", "t", "clayton", "vine"}
         Correlations come from Kendall's tau, with negative eigenvalues clipped where there are any; the degrees
         of freedom, Clayton's theta and the pairs of a vine by maximum likelihood.
+        A column without variation, a seller that never sold, is taken for independent of the others; a Clayton copula,
+        whose pairs are all alike, can't say that.
     n_factors : int, optional
         Gaussian and t copulas: this many common factors, by maximum likelihood from the normal scores, instead of a
         correlation matrix; for more than a hundred or so columns, whose pairs are too many for Kendall's tau.
@@ -347,7 +353,8 @@ def fit_copula(
     Raises
     ------
     ValueError
-        If the family is unknown, factors are asked for where there are none, or there are fewer than two columns.
+        If the family is unknown, factors are asked for where there are none, `n_factors` is not a whole number of at
+        least 1, there are fewer than two columns, or a Clayton copula is asked for a column without variation.
 
     Notes
     -----
@@ -367,7 +374,9 @@ def fit_copula(
         raise ValueError(f"family must be 'gaussian', 't', 'clayton' or 'vine', got {family!r}")
     if n_factors is not None and family not in ("gaussian", "t"):
         raise ValueError(f"n_factors goes with the families 'gaussian' and 't', got {n_factors!r} with {family!r}")
+    n_factors = None if n_factors is None else check_count("n_factors", n_factors)
     if family == "clayton":
+        _refuse_constant("values", u)
         return ClaytonCopula(estimate_theta(u), u.shape[1])
     if family == "vine":
         import pyvinecopulib as pv  # a second to import, and only vines need it
@@ -386,17 +395,31 @@ def fit_copula(
 
 
 def _fit_correlation(u):
-    correlation = np.sin(np.pi / 2 * pd.DataFrame(u).corr("kendall").to_numpy())
+    # Without variation there is no tau: independent of the others.
+    tau = pd.DataFrame(u).corr("kendall").fillna(0.0).to_numpy()
+    correlation = np.sin(np.pi / 2 * tau)
+    np.fill_diagonal(correlation, 1.0)
     if np.linalg.eigvalsh(correlation)[0] > 1e-8:
         return correlation
     return corr_clipped(correlation, threshold=1e-4)
 
 
 def _fit_loadings(u, n_factors):
-    scores = ndtri(u)
-    factors = FactorAnalysis(n_factors).fit(scores)
-    total = (factors.components_**2).sum(axis=0) + factors.noise_variance_
-    return factors.components_.T / np.sqrt(total)[:, None]
+    loadings, varies = np.zeros((u.shape[1], n_factors)), np.ptp(u, axis=0) > 0
+    if varies.any():
+        factors = FactorAnalysis(n_factors).fit(ndtri(u[:, varies]))
+        total = (factors.components_**2).sum(axis=0) + factors.noise_variance_
+        found = factors.components_.T / np.sqrt(total)[:, None]
+        loadings[varies, : found.shape[1]] = found  # never more factors than columns
+    return loadings
+
+
+def _refuse_constant(name, u):
+    constant = np.flatnonzero(np.ptp(u, axis=0) == 0)
+    if len(constant):
+        raise ValueError(
+            f"{name} must vary in every column for a Clayton copula, but column {constant[0]} has one value only"
+        )
 
 
 def _t_log_likelihood(u, copula):

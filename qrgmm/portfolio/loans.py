@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike
 from scipy.optimize import brentq
 from tqdm import tqdm
 
-from qrgmm.checks import Rng, check_count, check_level, check_loans, check_per_row
+from qrgmm.checks import Rng, check_count, check_level, check_loans, check_per_row, check_sample
 from qrgmm.curve import QuantileCurve
 from qrgmm.portfolio.copula import Copula
 from qrgmm.risk import conditional_value_at_risk, expected_loss, value_at_risk
@@ -107,6 +107,11 @@ def loss_measures(losses: ArrayLike, level: float = 0.95) -> dict[str, float]:
     -------
     dict of float
 
+    Raises
+    ------
+    ValueError
+        If losses are NaN or infinite, none or of another shape, or `level` does not lie inside (0, 1).
+
     Notes
     -----
     Losses are revenue that is missing, so that chapter 1's functions apply to a loan of 0; chapter 15.
@@ -116,7 +121,7 @@ def loss_measures(losses: ArrayLike, level: float = 0.95) -> dict[str, float]:
     >>> loss_measures([1.0, 2.0, 3.0, 6.0], level=0.5)["conditional_value_at_risk"]
     4.5
     """
-    losses = np.asarray(losses, dtype=float)
+    losses = check_sample("losses", losses)
     law = QuantileCurve.from_draws(-losses)
     return {
         "expected_loss": float(expected_loss(law, 0.0)[0, 0]),
@@ -201,7 +206,7 @@ def tail_weights(losses: ArrayLike, level: float = 0.95) -> np.ndarray:
     Raises
     ------
     ValueError
-        If `level` does not lie inside (0, 1).
+        As `loss_measures`.
 
     Notes
     -----
@@ -212,8 +217,9 @@ def tail_weights(losses: ArrayLike, level: float = 0.95) -> np.ndarray:
     >>> tail_weights([5.0, 1.0, 9.0, 2.0], level=0.625).round(3)
     array([0.333, 0.   , 0.667, 0.   ])
     """
-    losses = np.asarray(losses, dtype=float)
-    n_worst = round((1 - check_level("level", level)) * len(losses), 9)
+    losses = check_sample("losses", losses)
+    n_worst = (1 - check_level("level", level)) * len(losses)
+    n_worst = round(n_worst, 9) or n_worst
     weights = np.zeros(len(losses))
     weights[np.argsort(-losses, kind="stable")] = (
         n_worst - np.arange(len(losses))
