@@ -79,6 +79,9 @@ def test_loans_are_the_largest_that_keep_every_limit(model, sellers):
 def test_a_law_that_allows_no_loan_gets_none_without_a_fault():
     table = desk.size_loans(QuantileCurve([0.3, 0.6], [[-5.0, 9.0]]), 2.0, max_default_probability=0.1)
     assert table["loan"].item() == 0 and table["expected_loss_rate"].item() == 0
+    assert table[["default_probability", "expected_loss", "loss_given_default"]].isna().all(axis=None)
+    # Nobody sells less than nothing: -5 counts as 0, up to the level 0.3 + 0.3 * 5 / 14, and 9 has the mass 0.4.
+    assert table["mean_revenue"].item() == pytest.approx(2 * (0.3 * 9 / 14 * 4.5 + 0.4 * 9))
 
 
 def test_loans_without_a_limit_are_refused():
@@ -251,6 +254,7 @@ def test_the_command_writes_what_the_functions_return(files, found, model, past,
     written = pd.read_csv(tmp_path / "out" / "decisions.csv", index_col="seller")
     assert written.index.tolist() == ["Ada", "Ben", "<Cy>"]
     expected = desk.decide(model, *past, sellers, LIMITS, "price", n_refits=4, rng=0).table
+    assert expected.pop("warnings").tolist() == [""] * 3 and written.pop("warnings").isna().all()
     pd.testing.assert_frame_equal(written, expected.rename_axis("seller"), rtol=1e-5, atol=1e-5)
     assert "Lend up to" in (tmp_path / "out" / "memo.html").read_text(encoding="utf-8")
     assert "fitted to history.csv; 3 sellers" in capsys.readouterr().out
@@ -289,11 +293,11 @@ def test_without_a_history_the_command_uses_the_books_data_and_says_so(tmp_path,
     [
         ({"sellers": "kind,price\nshop,eight\n"}, "sellers.csv: column 'price' must hold finite numbers, got 'eight'"),
         ({"sellers": "kind,cost\nshop,8\n"}, r"sellers.csv has no columns \['price'\]"),
-        ({"sellers": "kind,price\nstall,8\n"}, r"column 'kind' of X has levels never seen in fit: \['stall'\]"),
+        ({"sellers": "kind,price\nshop,8\nstall,8\n"}, r"seller 'seller 2': column 'kind' has 'stall', which no"),
         ({"sellers": "kind,price\nshop,-1\n"}, "unit_revenue must be positive"),
         ({"history": "kind,price\nshop,8\n"}, r"history.csv has no columns \['units'\]"),
         ({"history": None}, "history.csv"),
-        ({"options": ["--max-default-probability", "2"]}, r"max_default_probability must lie in \[0, 1\], got 2"),
+        ({"options": ["--max-default-probability", "2"]}, r"--max-default-probability must lie in \(0, 1\], got 2"),
         ({"options": ["--max-late-probability", "0.5"]}, r"no columns \['late_probability'\]"),
     ],
 )
