@@ -277,7 +277,9 @@ const root = {
     if (selector.includes("data-control")) return controls[named(selector)] ?? null;
     return selector.startsWith("script") ? json : other;
   },
-  querySelectorAll: (selector) => selector === "input" ? Object.values(controls).filter((c) => c.isInput) : [outputs[named(selector)]],
+  querySelectorAll(selector) {
+    return selector === "input" ? Object.values(controls).filter((c) => c.isInput) : [outputs[named(selector)]];
+  },
 };
 globalThis.document = { querySelectorAll: () => [root] };
 globalThis.setTimeout = () => null;

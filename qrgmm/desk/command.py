@@ -198,8 +198,10 @@ def _decide_files(options):
     names = _read_names(options, sellers)
     flags = warning_flags(sellers, options.max_late_probability, options.max_risk_score)
     limits = {name: getattr(options, name) for name in ("max_default_probability", "max_expected_loss_rate", "cap")}
-    # A limit below the grid is put on it: between levels laws are straight lines, below the first they say nothing.
-    levels = np.union1d(DESK_LEVELS, min(options.max_default_probability, DESK_LEVELS[0]))
+    levels, limit = DESK_LEVELS, options.max_default_probability
+    if limit <= levels[0]:
+        # Below its first level a law says nothing, not even that a loan there defaults: the grid has to go on.
+        levels = np.union1d(levels, limit * np.array([0.25, 0.5, 1.0]))
     unseen = "raise" if options.unseen == "refuse" else "other"
     model = QRGMM(levels, FieldEncoder(unseen=unseen)).fit(history, sales)
     return decide(
