@@ -17,7 +17,7 @@ from scipy.optimize import brentq
 from qrgmm import desk
 from qrgmm.curve import QuantileCurve
 from qrgmm.datasets.big_mart import load_big_mart
-from qrgmm.desk import decisions
+from qrgmm.desk import comparables, decisions
 from qrgmm.desk.command import DESK_LEVELS, disarm
 from qrgmm.desk.decisions import CHAIN_COLUMNS
 from qrgmm.desk.memo import SHARES, write_memo, write_together
@@ -408,7 +408,7 @@ def test_distances_do_not_depend_on_how_levels_are_stored_or_on_blocks(monkeypat
     u = (np.arange(50_000) + 0.5) / 50_000
     area = np.abs(curve.ppf(u)[:, None] - cut.ppf(u)[None]).mean(axis=2)
     np.testing.assert_allclose(desk.law_distances(curve, cut), area, atol=1e-4)
-    monkeypatch.setattr(decisions, "LAWS", 7)
+    monkeypatch.setattr(comparables, "LAWS", 7)
     np.testing.assert_array_equal(desk.law_distances(curve, others), shared)
 
 
@@ -475,11 +475,17 @@ def test_the_command_says_its_doubts_in_terminal_table_and_memo(files, capsys):
     assert "Warning" not in memo[memo.index("<h2>Ada") : memo.index("<h2>Ben")]
 
 
-@pytest.mark.parametrize("limit", [0.01, 0.005, 0.0007])
+@pytest.mark.parametrize("limit", [0.01, 0.005, 0.0006])
 def test_a_limit_below_the_grid_is_put_on_it(files, limit, capsys, past):
     desk.main([*files, "--name", "seller", "--refits", "0", "--max-default-probability", str(limit)])
     table = pd.read_csv("desk/decisions.csv")
-    np.testing.assert_allclose(table["default_probability"], limit, atol=1e-6)
+    # Where so few sales are below a level, neighbouring quantiles may be one sale: an atom, of which nothing is lost.
+    assert (table["default_probability"] <= limit + 1e-6).all()
+    if limit == 0.01:
+        np.testing.assert_allclose(table["default_probability"], limit, atol=1e-6)
+    with open("desk/memo.html", encoding="utf-8") as file:
+        summary = file.read().split("</table>")[0]
+    assert "<td>0.00%</td>" not in summary and f"from {limit / 4:.5f}".rstrip("0") in summary
     assert f"rests on the {round(500 * limit, 1):g}" in capsys.readouterr().out
 
 

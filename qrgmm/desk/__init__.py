@@ -5,17 +5,15 @@ import lazy_loader
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
+        "comparables": ["law_distances", "nearest_laws", "share_below"],
         "decisions": [
             "Decisions",
             "decide",
-            "law_distances",
             "loan_band",
             "loan_drivers",
-            "nearest_laws",
             "place_in_portfolio",
             "reference_values",
             "revenue_per_unit",
-            "share_below",
             "size_loans",
             "warning_flags",
         ],

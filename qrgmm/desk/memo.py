@@ -106,7 +106,7 @@ def render_memo(decisions: Decisions, names: Sequence[str] | None = None, progre
     table = decisions.table
     summary = {
         "loan": [f"{loan:,.0f}" if loan > 0 else "no loan" for loan in table["loan"]],
-        "PD": _show_probabilities(table["default_probability"], decisions.curve),
+        "PD": _show_probabilities(decisions),
         "EL": [_blank("{:,.1f}", value) for value in table["expected_loss"]],
         "binding limit": table["binding"].map(_plain).to_numpy(),
         "warnings": [f"{len(text.split('; '))}" if text else "" for text in table["warnings"]],
@@ -306,11 +306,13 @@ def _blank(form, value):
     return "" if np.isnan(value) else form.format(value)
 
 
-def _show_probabilities(probabilities, curve):
-    """Default probabilities as text; below the first level of a law they are not 0, but not known either."""
-    first = np.broadcast_to(curve.up_to[..., 0], len(curve))
+def _show_probabilities(decisions):
+    """Default probabilities as text; at the lowest knot of a law they are not 0, but not known either."""
+    curve, probabilities = decisions.curve, decisions.table["default_probability"]
+    sales = decisions.table["loan"].to_numpy() / decisions.unit_revenue
+    known = np.maximum(curve.up_to[..., 0], curve.cdf(sales[:, None])[:, 0])
     shown = [_blank("{:.2%}", value) for value in probabilities]
-    return [f"below {level:.2%}" if value == 0 else text for text, value, level in zip(shown, probabilities, first)]
+    return [f"below {level:.2%}" if value == 0 else text for text, value, level in zip(shown, probabilities, known)]
 
 
 def _tick(value, span):

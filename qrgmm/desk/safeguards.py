@@ -96,7 +96,7 @@ def unseen_values(categories: Mapping[str, ArrayLike], sellers: pd.DataFrame) ->
 
 
 def promise_warnings(
-    shares: ArrayLike, promised: ArrayLike, n_comparable: int, first_level: float = 0.0
+    shares: ArrayLike, promised: ArrayLike, n_comparable: int, first_level: ArrayLike = 0.0
 ) -> list[list[str]]:
     r"""Return for every seller whether comparable past sellers defaulted more often, or less often, than promised.
 
@@ -112,8 +112,8 @@ def promise_warnings(
         Default probabilities of the loans.
     n_comparable : int
         Comparable sellers of each.
-    first_level : float
-        Of the law's grid, in [0, 1]: a promise of 0 says no more than that the probability is below it.
+    first_level : float or array of shape (n_sellers,)
+        In [0, 1]: a promise of 0 says no more than that the probability is below it.
 
     Returns
     -------
