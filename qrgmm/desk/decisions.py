@@ -3,24 +3,35 @@ r"""The lender's desk: from rows of sellers to loans, what drives them, whom the
 The whole book in one pass. A model fitted to past sellers gives every new one a law of sales; the limits of the lender
 turn it into the largest loan; refits say how sure that is; moving one covariate at a time says why; past sellers with
 nearly the same law say how such loans went; a copula says what each adds to the tail of all together. Chapter 16.
+
+A linear law may reach below zero, sales may not: every function floors the laws that it is given at 0, exactly, and a
+seller to whom nothing is lent has no exposure, so that its risk is blank.
 """
 
+import sys
+import warnings
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
+from tqdm import tqdm
 
-from qrgmm.checks import Rng
+from qrgmm.checks import Rng, check_count, check_level
 from qrgmm.curve import QuantileCurve
+from qrgmm.desk.comparables import law_distances as law_distances  # also found here
+from qrgmm.desk.comparables import nearest_laws, share_below
+from qrgmm.desk.safeguards import promise_warnings, range_warnings, show_number, unseen_values
 from qrgmm.models.law_model import LawModel
 from qrgmm.models.metamodel import QRGMM, bootstrap_curves
 from qrgmm.portfolio.copula import EllipticalCopula
 from qrgmm.portfolio.loans import allocate_cvar
-from qrgmm.risk import conditional_value_at_risk, default_probability, largest_loan, risk_profile
+from qrgmm.risk import conditional_value_at_risk, largest_loan, risk_profile
 from qrgmm.systems.warning_scores import EQUAL_WEIGHTS, PARTIES, party_score, total_risk_score
 
 CHAIN_COLUMNS = [*(name for names in PARTIES.values() for name in names), "industry"]  # what the risk score is made of
+PAST = 10_000  # sellers whose laws are predicted at a time: what bounds the memory
+HIGHEST_SCORE = 6.0  # of `total_risk_score`
 
 
 @dataclass(frozen=True)
@@ -35,7 +46,7 @@ class Decisions:
     reference : dict
         See `reference_values`.
     curve : QuantileCurve
-        Their laws of sales, in units sold.
+        Their laws of sales, in units sold, floored at 0.
     refits : list of QuantileCurve
         The same laws from refits to resampled history; may be empty.
     unit_revenue : array of shape (n_sellers,)
@@ -45,13 +56,18 @@ class Decisions:
     loading : float
         See `place_in_portfolio`.
     table : pandas.DataFrame
-        One row per seller: see `size_loans`, `loan_band`, `share_below` and `place_in_portfolio`.
+        One row per seller: see `size_loans`, `loan_band`, `share_below` (as comparable_default_share) and
+        `place_in_portfolio`; and warnings, text that is empty where `qrgmm.desk.safeguards` finds nothing to say.
     drivers : pandas.DataFrame
         See `loan_drivers`.
     comparables : array of int of shape (n_sellers, n_comparable)
         Rows of the history, the nearest law first.
     source : str
         What the model was fitted to.
+    floored : array of int of shape (n_sellers,)
+        Quantiles of each law that lay below 0 before they were floored.
+    notes : list of str
+        Sentences about all sellers.
     """
 
     names: list[str]
@@ -66,6 +82,8 @@ class Decisions:
     drivers: pd.DataFrame
     comparables: np.ndarray
     source: str
+    floored: np.ndarray
+    notes: list[str]
 
 
 def size_loans(
@@ -78,7 +96,7 @@ def size_loans(
     Parameters
     ----------
     curve : QuantileCurve
-        One row per seller, in units sold.
+        One row per seller, in units sold; floored at 0.
     unit_revenue : float or array of shape (n_sellers,)
         In currency per unit; positive.
     **limits
@@ -89,7 +107,8 @@ def size_loans(
     -------
     pandas.DataFrame
         With loan, expected_loss and loss_given_default in currency, default_probability, expected_loss_rate (EL as a
-        share of the loan, 0 for no loan), mean_revenue in currency, and binding, the name of the limit.
+        share of the loan, 0 for no loan), mean_revenue in currency, and binding, the name of the limit. Where the loan
+        is 0 nothing is exposed: default_probability, expected_loss and loss_given_default are NaN.
 
     Raises
     ------
@@ -113,6 +132,7 @@ def size_loans(
     mean_revenue             47.5
     binding                   cap
     """
+    curve = curve.clip(lower=0.0)
     given = {name: limit for name, limit in limits.items() if limit is not None}
     loans = largest_loan(curve, unit_revenue=unit_revenue, **given)
     if not np.isfinite(loans).all():
@@ -125,7 +145,7 @@ def size_loans(
         for name, limit in given.items()
     ]
     profile = {
-        name: values[:, 0]
+        name: np.where(loans > 0, values[:, 0], np.nan)
         for name, values in risk_profile(
             curve, loans[:, None], unit_revenue=unit_revenue
         ).items()
@@ -185,18 +205,23 @@ def loan_band(
     """
     if len(refits) < 2:
         raise ValueError(f"refits must hold at least two curves, got {len(refits)}")
+    coverage = check_level("coverage", coverage)
     loans = [
-        largest_loan(curve, unit_revenue=unit_revenue, **limits) for curve in refits
+        largest_loan(curve.clip(lower=0.0), unit_revenue=unit_revenue, **limits)
+        for curve in refits
     ]
     return np.quantile(loans, [(1 - coverage) / 2, (1 + coverage) / 2], axis=0).T
 
 
-def reference_values(history: pd.DataFrame) -> dict:
+def reference_values(history: pd.DataFrame, model: LawModel | None = None) -> dict:
     """Return the seller to compare with: the median of each numeric column, the most frequent level of each other.
 
     Parameters
     ----------
     history : pandas.DataFrame
+    model : fitted model, optional
+        Its encoder says which columns hold levels, such as codes written in digits, and which hold numbers; without it,
+        or without an encoder, the types of the columns do.
 
     Returns
     -------
@@ -204,11 +229,24 @@ def reference_values(history: pd.DataFrame) -> dict:
 
     Examples
     --------
-    >>> reference_values(pd.DataFrame({"store": ["a", "b", "b"], "price": [1.0, 2.0, 6.0]}))
-    {'store': 'b', 'price': 2.0}
+    >>> history = pd.DataFrame({"store": [1, 4, 4], "price": [1.0, 2.0, 6.0]})
+    >>> reference_values(history)
+    {'store': 4.0, 'price': 2.0}
+    >>> from qrgmm.models.encoding import FieldEncoder
+    >>> coded = QRGMM([0.5], FieldEncoder(["store"])).fit(history, [1.0, 2.0, 3.0])
+    >>> reference_values(history, coded)["store"] in (1, 4)
+    True
     """
-    numeric = history.select_dtypes("number").columns
+    _, numeric = _fields(model, history)
     return {name: float(history[name].median()) if name in numeric else history[name].mode()[0] for name in history}
+
+
+def _fields(model, history):
+    """The columns of levels, with all levels, and the columns of numbers."""
+    encoder = getattr(model, "encoder_", None)
+    if encoder is None:
+        return {}, list(history.select_dtypes("number"))
+    return encoder.categories_, list(encoder.continuous_)
 
 
 def loan_drivers(
@@ -260,9 +298,8 @@ def loan_drivers(
 
     def loans(frame):
         curve = model.predict_curve(frame[list(reference)])
-        return largest_loan(
-            curve, unit_revenue=revenue_per_unit(frame, unit_revenue), **limits
-        )
+        revenue = revenue_per_unit(frame, unit_revenue)
+        return largest_loan(curve.clip(lower=0.0), unit_revenue=revenue, **limits)
 
     now = loans(sellers)
     moved = {
@@ -306,81 +343,6 @@ def revenue_per_unit(sellers: pd.DataFrame, unit_revenue: ArrayLike | str) -> np
     return revenue
 
 
-def law_distances(curve: QuantileCurve, others: QuantileCurve) -> np.ndarray:
-    r"""Return the Wasserstein distance of every law of one curve to every law of another, exactly.
-
-    .. math:: W(Q, Q') = \int_0^1 |Q(u) - Q'(u)|\, du
-
-    The difference of two quantile functions on one grid is linear between levels, so each piece is a trapezium, or two
-    triangles where it changes sign.
-
-    Parameters
-    ----------
-    curve, others : QuantileCurve
-        On the same levels, (n_rows,) and (n_others,) laws.
-
-    Returns
-    -------
-    array of shape (n_rows, n_others), in units sold
-
-    Raises
-    ------
-    ValueError
-        If the levels differ.
-
-    Notes
-    -----
-    Chapters 9 and 16.
-
-    Examples
-    --------
-    >>> law_distances(QuantileCurve([0.25, 0.75], [1.0, 3.0]), QuantileCurve([0.25, 0.75], [[2.0, 2.0], [2.0, 4.0]]))
-    array([[0.75, 1.  ]])
-    """
-    if not (
-        np.array_equal(curve.below, others.below)
-        and np.array_equal(curve.up_to, others.up_to)
-    ):
-        raise ValueError(
-            f"others must have the levels of curve, got {others!r} and {curve!r}"
-        )
-    atoms, spread = curve.masses()
-    distances = np.empty((len(curve), len(others)))
-    for i, law in enumerate(curve.values):
-        gap = others.values - law
-        size, a, b = np.abs(gap), gap[:, :-1], gap[:, 1:]
-        both = size[:, :-1] + size[:, 1:]
-        crossing = np.divide(
-            a * a + b * b, both, out=np.zeros_like(both), where=both > 0
-        )
-        distances[i] = size @ atoms + np.where(a * b < 0, crossing, both) @ spread / 2
-    return distances
-
-
-def share_below(sales: ArrayLike, loans: ArrayLike, unit_revenue: ArrayLike) -> np.ndarray:
-    """Return the share of the sales in each row that would not have repaid that row's loan.
-
-    Parameters
-    ----------
-    sales : array of shape (n_sellers, n_comparable)
-        What comparable past sellers sold, in units.
-    loans, unit_revenue : array of shape (n_sellers,)
-        In currency, and in currency per unit.
-
-    Returns
-    -------
-    array of shape (n_sellers,)
-
-    Examples
-    --------
-    >>> share_below([[10.0, 20.0, 30.0, 40.0]], [60.0], [3.0])
-    array([0.25])
-    """
-    return default_probability(QuantileCurve.from_draws(sales), np.reshape(loans, (-1, 1)), unit_revenue=unit_revenue)[
-        :, 0
-    ]
-
-
 def place_in_portfolio(
     curve: QuantileCurve,
     loans: ArrayLike,
@@ -389,6 +351,7 @@ def place_in_portfolio(
     rng: Rng = None,
     level: float = 0.95,
     unit_revenue: ArrayLike = 1.0,
+    progress: bool = False,
 ) -> pd.DataFrame:
     """Return each loan's CVaR alone and its part in the CVaR of all together, tied by one common factor.
 
@@ -405,11 +368,19 @@ def place_in_portfolio(
     rng : numpy.random.Generator, int or None
     level : float
     unit_revenue : float or array of shape (n_sellers,)
+    progress : bool
+        Show a bar.
 
     Returns
     -------
     pandas.DataFrame
-        With cvar_alone and cvar_part, in currency; the parts sum to the portfolio's CVaR.
+        With cvar_alone and cvar_part, in currency; the parts sum to the portfolio's CVaR. Both are NaN for a loan of 0,
+        which is left out of the scenarios, so that it changes nothing for the others.
+
+    Raises
+    ------
+    ValueError
+        If `loading` lies outside [0, 1], or there is not one loan per seller.
 
     Notes
     -----
@@ -423,10 +394,19 @@ def place_in_portfolio(
     0         5.0        5.0
     1        20.0       20.0
     """
-    copula = EllipticalCopula(loadings=np.full(len(curve), float(loading)))
-    alone = conditional_value_at_risk(curve, np.reshape(loans, (-1, 1)), level=level, unit_revenue=unit_revenue)[:, 0]
-    parts = allocate_cvar(curve, np.reshape(loans, (-1, 1)), copula, n_scenarios, rng, level, unit_revenue)
-    return pd.DataFrame({"cvar_alone": alone, "cvar_part": parts})
+    if not 0 <= loading <= 1:
+        raise ValueError(f"loading must lie in [0, 1], got {loading!r}")
+    loans, revenue = np.asarray(loans, dtype=float), np.broadcast_to(unit_revenue, (len(curve),))
+    if loans.shape != (len(curve),):
+        raise ValueError(f"loans must have shape ({len(curve)},), one per seller, got {loans.shape}")
+    place = pd.DataFrame(np.nan, range(len(curve)), ["cvar_alone", "cvar_part"])
+    lent = np.flatnonzero(loans > 0)
+    if len(lent):
+        law, amounts, revenue = curve[lent].clip(lower=0.0), loans[lent, None], revenue[lent]
+        copula = EllipticalCopula(loadings=np.full(len(lent), float(loading)))
+        place.loc[lent, "cvar_alone"] = conditional_value_at_risk(law, amounts, level=level, unit_revenue=revenue)[:, 0]
+        place.loc[lent, "cvar_part"] = allocate_cvar(law, amounts, copula, n_scenarios, rng, level, revenue, progress)
+    return place
 
 
 def warning_flags(
@@ -443,7 +423,7 @@ def warning_flags(
         With `late_probability` for the first, with the indicators v1, v2, v3, w1, w2, q1, q2 and `industry`, all in
         [0, 1], for the second.
     max_late_probability, max_risk_score : float, optional
-        From which values on to raise a flag; what is None is left out.
+        From which values on to raise a flag, in [0, 1] and [0, 6]; what is None is left out.
     theta : float
         Of the total risk score, with `margin="survival"`.
 
@@ -455,7 +435,7 @@ def warning_flags(
     Raises
     ------
     ValueError
-        If a column is missing or has values outside [0, 1].
+        If a threshold is out of range, or a column is missing or has values outside [0, 1].
 
     Notes
     -----
@@ -468,14 +448,22 @@ def warning_flags(
     0               0.1       False
     1               0.7        True
     """
+    for name, threshold, top in [
+        ("max_late_probability", max_late_probability, 1.0),
+        ("max_risk_score", max_risk_score, HIGHEST_SCORE),
+    ]:
+        if threshold is not None and not 0 <= threshold <= top:
+            raise ValueError(f"{name} must lie in [0, {top:g}], got {threshold!r}")
     columns = ["late_probability"] * (max_late_probability is not None)
     columns += CHAIN_COLUMNS * (max_risk_score is not None)
     absent = [name for name in columns if name not in sellers]
     if absent:
         raise ValueError(f"sellers must have the columns {absent}, got {list(sellers)}")
     for name in columns:
-        if not sellers[name].between(0, 1).all():
-            raise ValueError(f"column {name!r} of sellers must lie in [0, 1], got {sellers[name].tolist()}")
+        outside = sellers.index[~sellers[name].between(0, 1)]
+        if len(outside):
+            first = f"{sellers[name][~sellers[name].between(0, 1)].iloc[0]!r} in row {outside[0]!r}"
+            raise ValueError(f"column {name!r} of sellers must lie in [0, 1], got {first}")
     flags = pd.DataFrame(index=sellers.index)
     if max_late_probability is not None:
         flags["late_probability"] = sellers["late_probability"]
@@ -501,6 +489,7 @@ def decide(
     n_comparable: int = 100,
     loading: float = 0.5,
     rng: Rng = None,
+    progress: bool = False,
 ) -> Decisions:
     """Return the desk's decisions about some sellers.
 
@@ -515,18 +504,20 @@ def decide(
     sellers : pandas.DataFrame
         One row per new seller.
     limits : dict
-        Of `largest_loan`.
+        Of `largest_loan`; None, and an infinite cap, stand for no limit.
     unit_revenue : float, array of shape (n_sellers,) or str
         In currency per unit; a name is a column of `sellers`.
     names : list of str, optional
-        By default the index of `sellers`.
+        All different; by default the index of `sellers`.
     flags : pandas.DataFrame, optional
-        From `warning_flags`; its columns join the table.
+        From `warning_flags`, with the index of `sellers`; its columns join the table.
     n_refits, n_comparable : int
-        Bootstrap refits, none if below 2, and past sellers to compare with, at most all.
+        Bootstrap refits, 0 for none and else at least 2, and past sellers to compare with, at most all.
     loading : float
         See `place_in_portfolio`.
     rng : numpy.random.Generator, int or None
+    progress : bool
+        Show bars, where there is a terminal to show them on.
 
     Returns
     -------
@@ -535,7 +526,9 @@ def decide(
     Raises
     ------
     ValueError
-        If limits, revenue, names or covariates are not what the functions of this module need.
+        If limits, revenue, names, flags or covariates are not what the functions of this module need; if a limit on the
+        default probability lies below the first level of the model, where it knows nothing; or if a seller has a value
+        that the history never had, unless the model's encoder takes it as another one (``unseen="other"``).
 
     Notes
     -----
@@ -554,49 +547,126 @@ def decide(
     0  15.2                  0.1
     1  22.7                  0.1
     """
-    rng = np.random.default_rng(rng)
+    rng, sales = np.random.default_rng(rng), np.asarray(sales, dtype=float)
+    progress = progress and sys.stderr.isatty()
     names = [str(name) for name in (sellers.index if names is None else names)]
-    if len(names) != len(sellers):
-        raise ValueError(
-            f"names must have {len(sellers)} entries, one per seller, got {len(names)}"
-        )
-    limits = {name: limit for name, limit in limits.items() if limit is not None}
-    rows, sales = sellers[list(history)], np.asarray(sales, dtype=float)
-    revenue, curve = revenue_per_unit(sellers, unit_revenue), model.predict_curve(rows)
-    table = size_loans(curve, revenue, **limits).set_axis(sellers.index)
-    refits = (
-        bootstrap_curves(model, history, sales, rows, n_refits, rng)
-        if n_refits >= 2
-        else []
-    )
+    limits = {
+        name: limit
+        for name, limit in limits.items()
+        if not (limit is None or (name == "cap" and np.all(np.isposinf(limit))))
+    }
+    _check_sellers(names, history, sellers, flags, n_refits)
+    rows, revenue = sellers[list(history)], revenue_per_unit(sellers, unit_revenue)
+    doubts = _doubt_rows(model, history, rows, names)
+    reference, refits = reference_values(history, model), []
+    with warnings.catch_warnings():
+        # What the encoder says of values never seen is said in the table.
+        warnings.filterwarnings("ignore", "column .* has levels never seen")
+        raw = model.predict_curve(rows)
+        first_level = _check_first_level(raw, limits)
+        curve = raw.clip(lower=0.0)
+        table = size_loans(curve, revenue, **limits).set_axis(sellers.index)
+        for _ in tqdm(range(n_refits), "refits", disable=not progress):
+            refit = bootstrap_curves(model, history, sales, rows, 1, rng)[0]
+            refits.append(refit.clip(lower=0.0))
+        nearest = _find_comparables(model, curve, history, n_comparable, progress)
+        drivers = loan_drivers(model, sellers, reference, unit_revenue, **limits)
     if refits:
         table[["loan_low", "loan_high"]] = loan_band(refits, revenue, **limits)
-    distances = law_distances(curve, model.predict_curve(history))
-    nearest = np.argsort(distances, axis=1, kind="stable")[:, :n_comparable]
-    table["comparable_default_share"] = share_below(
-        sales[nearest], table["loan"].to_numpy(), revenue
-    )
+    loans = table["loan"].to_numpy()
+    shares = np.where(loans > 0, share_below(sales[nearest], loans, revenue), np.nan)
+    table["comparable_default_share"] = shares
     place = place_in_portfolio(
-        curve, table["loan"].to_numpy(), loading, rng=rng, unit_revenue=revenue
+        curve, loans, loading, rng=rng, unit_revenue=revenue, progress=progress
+    ).set_axis(sellers.index)
+    table = pd.concat([table, place, *([] if flags is None else [flags])], axis=1)
+    # A probability of 0 stands for one below that of the knot at which the loan lies.
+    known = np.maximum(first_level, curve.cdf((loans / revenue)[:, None])[:, 0])
+    promises = promise_warnings(
+        shares, table["default_probability"], nearest.shape[1], known
     )
-    table = pd.concat(
-        [table, place.set_axis(sellers.index), *([] if flags is None else [flags])],
-        axis=1,
-    )
-    reference = reference_values(history)
-    drivers = loan_drivers(model, sellers, reference, unit_revenue, **limits)
+    table["warnings"] = ["; ".join(a + b) for a, b in zip(doubts, promises)]
+    floored = (raw.values < 0).sum(axis=1)
     source = str(history.attrs.get("source", "history"))
+    notes = _write_notes(raw, floored, loans, limits, len(sales))
     return Decisions(
-        names,
-        sellers,
-        reference,
-        curve,
-        refits,
-        revenue,
-        limits,
-        loading,
-        table,
-        drivers,
-        nearest,
-        source,
-    )
+        names, sellers, reference, curve, refits, revenue, limits, loading, table,
+        drivers, nearest, source, floored, notes,
+    )  # fmt: skip
+
+
+def _check_sellers(names, history, sellers, flags, n_refits):
+    """Refuse what would be computed for a long time and then not fit together."""
+    if len(names) != len(sellers):
+        raise ValueError(f"names must have {len(sellers)} entries, one per seller, got {len(names)}")
+    twice = [name for name in dict.fromkeys(names) if names.count(name) > 1] if len(set(names)) < len(names) else []
+    if twice:
+        raise ValueError(f"names of sellers must all be different, got {twice[:5]} more than once")
+    absent = [name for name in history if name not in sellers]
+    if absent:
+        raise ValueError(f"sellers must have the columns of history, got none called {absent}")
+    if flags is not None and not flags.index.equals(sellers.index):
+        raise ValueError(
+            f"flags must have the index of sellers, {list(sellers.index[:5])}, got {list(flags.index[:5])}"
+        )
+    if check_count("n_refits", n_refits, least=0) == 1:
+        raise ValueError("n_refits must be 0, for no band, or at least 2, got 1")
+
+
+def _doubt_rows(model, history, rows, names):
+    """What is strange about the rows of the sellers, as lists of sentences; values never seen may be refused."""
+    categories, numeric = _fields(model, history)
+    unseen = unseen_values(categories, rows)
+    strange = [(name, *cell) for name, cells in zip(names, unseen) for cell in cells]
+    if strange and model.encoder_.unseen != "other":
+        name, column, value = strange[0]
+        more = f" (and {len(strange) - 1} more such cells)" if len(strange) > 1 else ""
+        raise ValueError(
+            f"seller {name!r}: column {column!r} has {str(value)!r}, which no past seller has{more}; "
+            "--unseen other, or FieldEncoder(unseen='other'), takes it as an average of those known"
+        )
+    texts = [[f"{column} {value!s} is not in the history, taken as 'other'" for column, value in c] for c in unseen]
+    return [a + b for a, b in zip(range_warnings(history, rows, numeric), texts)]
+
+
+def _check_first_level(raw, limits):
+    """The first level of the laws, refusing a limit on the default probability below it."""
+    first, limit = float(np.max(raw.up_to[..., 0])), limits.get("max_default_probability")
+    if limit is not None and np.min(limit) < first * (1 - 1e-12):
+        raise ValueError(
+            f"max_default_probability {np.min(limit):g} lies below the first level of the model, {first:g}, where "
+            "its laws say nothing; fit it on a grid that has this level"
+        )
+    return first
+
+
+def _find_comparables(model, curve, history, n_comparable, progress):
+    """Rows of the history with the nearest laws, (n_sellers, n_comparable)."""
+    rows, distances = np.empty((len(curve), 0), dtype=int), np.empty((len(curve), 0))
+    for start in tqdm(range(0, len(history), PAST), "comparable sellers", disable=not progress):
+        past = model.predict_curve(history.iloc[start : start + PAST]).clip(lower=0.0)
+        more, farther = nearest_laws(curve, past, n_comparable)
+        rows, distances = np.hstack([rows, start + more]), np.hstack([distances, farther])
+        best = np.argsort(distances, axis=1, kind="stable")[:, :n_comparable]
+        rows, distances = (np.take_along_axis(each, best, axis=1) for each in (rows, distances))
+    return rows
+
+
+def _write_notes(raw, floored, loans, limits, n_past):
+    """Sentences about all sellers."""
+    n_sellers = len(loans)
+    notes = [
+        f"Laws have {raw.levels.shape[-1]} levels, from {show_number(np.min(raw.levels))} to "
+        f"{show_number(np.max(raw.levels))}.",
+        f"Fitted sales below 0 count as 0: {floored.sum():,} quantiles of {(floored > 0).sum():,} of {n_sellers:,} "
+        "sellers.",
+    ]
+    if (loans == 0).any():
+        notes.append(f"No loan keeps the limits for {(loans == 0).sum():,} of {n_sellers:,} sellers.")
+    expected = np.min(limits.get("max_default_probability", 1.0)) * n_past
+    if expected < 10:
+        notes.append(
+            f"The limit on the default probability rests on the {show_number(round(expected, 1))} lowest of "
+            f"{n_past:,} past sales: it is hardly more than a guess."
+        )
+    return notes

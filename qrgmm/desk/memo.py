@@ -5,16 +5,23 @@ needs is in plain tables and drawings. Chapter 16.
 """
 
 import html
+import os
+import shutil
+from collections.abc import Mapping, Sequence
 from os import PathLike
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from tqdm import tqdm
 
 from qrgmm.desk.decisions import Decisions
 from qrgmm.desk.panel import panel
+from qrgmm.desk.safeguards import show_number
 from qrgmm.risk import risk_profile
 
+# Sellers that get a section each unless somebody asks for others.
+MOST_SECTIONS = 200
 # Of the largest loan: where the memo's table reads the four risk curves.
 SHARES = [0.5, 0.75, 1.0, 1.25, 1.5]
 PAGE = """<!DOCTYPE html>
@@ -31,6 +38,7 @@ figure {{ margin: 0; }}
 .chart text {{ font-size: 13px; fill: currentColor; }} .chart path {{ fill: none; stroke: currentColor; }}
 .chart .band {{ fill: #4a9fd8; fill-opacity: 0.35; stroke: none; }} .chart .axis {{ stroke-opacity: 0.4; }}
 .chart .mark {{ stroke-dasharray: 4 4; }}
+.warning {{ border-left: 4px solid #d08000; padding-left: 0.7rem; }}
 @media print {{ section {{ break-inside: avoid; }} }}
 </style></head>
 <body><main>
@@ -39,51 +47,150 @@ figure {{ margin: 0; }}
 """
 
 
-def write_memo(decisions: Decisions, path: str | PathLike) -> None:
-    """Write the decision memo of all sellers as one HTML file.
+def write_memo(
+    decisions: Decisions, path: str | PathLike, names: Sequence[str] | None = None, progress: bool = False
+) -> None:
+    """Write the decision memo as one HTML file: a table of all sellers, and panel and sections of some.
 
     Parameters
     ----------
     decisions : qrgmm.desk.decisions.Decisions
     path : path
+    names : list of str, optional
+        The sellers that get a section and stand in the panel; by default all, but not more than the first 200.
+    progress : bool
+        Show a bar, where there is a terminal to show it on.
+
+    Raises
+    ------
+    ValueError
+        If there is no seller of such a name.
+    OSError
+        If the file can't be written; what was there before is then still there.
 
     Examples
     --------
     >>> from tempfile import TemporaryDirectory
     >>> from types import SimpleNamespace as Decisions
     >>> from qrgmm.curve import QuantileCurve
-    >>> table = {"loan": [30.0], "default_probability": 0.375, "expected_loss": 3.1, "binding": "cap"}
+    >>> table = {"loan": [30.0], "default_probability": 0.375, "expected_loss": 3.1, "binding": "cap", "warnings": ""}
     >>> table = pd.DataFrame(table | {"comparable_default_share": 0.1, "cvar_alone": 9.0, "cvar_part": 7.0})
     >>> found = Decisions(
     ...     names=["A"], sellers=pd.DataFrame({"price": [2.0]}), reference={"price": 1.5}, refits=[],
-    ...     curve=QuantileCurve([0.25, 0.5, 0.75], [10.0, 20.0, 40.0]), unit_revenue=[2.0],
+    ...     curve=QuantileCurve([0.25, 0.5, 0.75], [10.0, 20.0, 40.0]), unit_revenue=np.array([2.0]),
     ...     limits={"cap": 30.0}, loading=0.5, table=table, drivers=pd.DataFrame({"price": [4.0]}),
-    ...     comparables=np.zeros((1, 10), dtype=int), source="history.csv",
+    ...     comparables=np.zeros((1, 10), dtype=int), source="history.csv", notes=[],
     ... )
     >>> with TemporaryDirectory() as folder:
     ...     write_memo(found, Path(folder) / "memo.html")
     ...     "Lend up to 30" in (Path(folder) / "memo.html").read_text(encoding="utf-8")
     True
     """
-    limits = ", ".join(f"{_plain(name)} {limit:g}" for name, limit in decisions.limits.items())
+    write_together({Path(path): render_memo(decisions, names, progress)})
+
+
+def render_memo(decisions: Decisions, names: Sequence[str] | None = None, progress: bool = False) -> str:
+    """Return the text of the file that `write_memo` writes.
+
+    Parameters
+    ----------
+    decisions, names, progress
+        As in `write_memo`.
+
+    Returns
+    -------
+    str, in HTML
+    """
+    chosen = _choose_sections(decisions.names, names)
+    limits = ", ".join(f"{_plain(name)} {show_number(limit)}" for name, limit in decisions.limits.items())
     table = decisions.table
-    summary = {"loan": table["loan"].map("{:,.0f}".format), "PD": table["default_probability"].map("{:.2%}".format)}
-    summary |= {"EL": table["expected_loss"].map("{:,.1f}".format), "binding limit": table["binding"].map(_plain)}
+    summary = {
+        "loan": [f"{loan:,.0f}" if loan > 0 else "no loan" for loan in table["loan"]],
+        "PD": _show_probabilities(decisions),
+        "EL": [_blank("{:,.1f}", value) for value in table["expected_loss"]],
+        "binding limit": table["binding"].map(_plain).to_numpy(),
+        "warnings": [f"{len(text.split('; '))}" if text else "" for text in table["warnings"]],
+    }
     parts = [
-        f"<h1>Decision memo: {len(decisions.names)} sellers</h1>",
+        f"<h1>Decision memo: {len(decisions.names):,} sellers</h1>",
         f"<p>Laws of sales by QRGMM, fitted to {html.escape(decisions.source)}. Limits: {html.escape(limits)}.</p>",
-        _table(pd.DataFrame(summary).set_axis(decisions.names)),
-        panel(decisions.curve, decisions.names, decisions.unit_revenue, decisions.limits),
-        *(_write_seller(decisions, i) for i in range(len(decisions.names))),
+        *(f"<p>{html.escape(note, quote=False)}</p>" for note in decisions.notes),
+        _table(pd.DataFrame(summary, index=decisions.names)),
     ]
-    path = Path(path)
-    path.write_text(PAGE.format(title="Decision memo", body="\n".join(parts)), encoding="utf-8")
+    if len(chosen) < len(decisions.names):
+        parts.append(
+            f"<p>Panel and sections are those of {len(chosen):,} of {len(decisions.names):,} sellers; the table above "
+            "and decisions.csv hold all. The option --memos NAME ... chooses others.</p>"
+        )
+    shown = [decisions.names[i] for i in chosen]
+    parts.append(panel(decisions.curve[chosen], shown, decisions.unit_revenue[chosen], decisions.limits))
+    bar = tqdm(chosen, "memo", disable=None if progress else True)
+    parts.extend(_write_seller(decisions, i) for i in bar)
+    return PAGE.format(title="Decision memo", body="\n".join(parts))
+
+
+def _choose_sections(all_names, names):
+    """Rows of the sellers with a section."""
+    if names is None:
+        return list(range(min(len(all_names), MOST_SECTIONS)))
+    rows = {name: i for i, name in enumerate(all_names)}
+    unknown = [name for name in names if name not in rows]
+    if unknown or not len(names):
+        raise ValueError(f"names of memos must be sellers such as {all_names[:3]}, got {unknown or 'none'}")
+    return [rows[name] for name in dict.fromkeys(names)]
+
+
+def write_together(texts: Mapping[Path, str]) -> None:
+    """Write some files so that afterwards all of them are new, or none is.
+
+    Parameters
+    ----------
+    texts : dict of Path to str
+        What to write, in UTF-8.
+
+    Raises
+    ------
+    OSError
+        If one can't be written; all files are then what they were.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     write_together({Path(folder) / "a.txt": "1", Path(folder) / "b.txt": "2"})
+    ...     sorted(path.name for path in Path(folder).iterdir())
+    ['a.txt', 'b.txt']
+    """
+    aside = {path: path.with_name(f".{path.name}.{os.getpid()}.new") for path in texts}
+    before = {path: path.with_name(f".{path.name}.{os.getpid()}.old") for path in texts}
+    kept, replaced = [], []
+    try:
+        for path, text in texts.items():
+            # A name of a file may hold bytes that are no text.
+            aside[path].write_bytes(text.encode("utf-8", "backslashreplace"))
+        for path in texts:
+            if path.is_file():
+                shutil.copyfile(path, before[path])
+                kept.append(path)
+            os.replace(aside[path], path)
+            replaced.append(path)
+    except BaseException:
+        for path in replaced:
+            if path in kept:
+                os.replace(before[path], path)
+            else:
+                path.unlink()
+        raise
+    finally:
+        for path in [*aside.values(), *before.values()]:
+            path.unlink(missing_ok=True)
 
 
 def _write_seller(decisions, i):
     """One seller's section: the decision first, then what it rests on."""
     row, law, revenue = decisions.table.iloc[i], decisions.curve[i], float(decisions.unit_revenue[i])
-    decision = f"Lend up to {row['loan']:,.0f}"
+    lent = row["loan"] > 0
+    decision = f"Lend up to {row['loan']:,.0f}" if lent else "No loan"
     if "loan_low" in row:
         decision += f" (over refits {row['loan_low']:,.0f} to {row['loan_high']:,.0f})"
     sentences = [
@@ -93,6 +200,8 @@ def _write_seller(decisions, i):
         f"and adds {row['cvar_part']:,.0f} to the same measure of all these loans together",
         f"(assumed: every seller loads {decisions.loading:g} on one common factor).",
     ]
+    if not lent:
+        sentences = [f"No amount keeps the limit on the {_plain(row['binding'])}."]
     for flag, value, words in [
         ("buyer_late", "late_probability", "the buyer pays late with probability"),
         ("chain_risky", "risk_score", "the chain's total risk score is"),
@@ -103,11 +212,13 @@ def _write_seller(decisions, i):
     own = decisions.sellers.iloc[i]
     labels = [f"{name}: {_show(own[name])} (reference {_show(decisions.reference[name])})" for name in drivers.index]
     drivers = pd.DataFrame({"adds to the loan": drivers.map("{:+,.0f}".format).to_numpy()}, labels)
+    warned = row["warnings"]
     body = [
         f"<h2>{html.escape(decisions.names[i])}</h2>",
-        f"<p><strong>{decision}.</strong> {' '.join(sentences)}</p>",
+        f"<p><strong>{decision}.</strong> {html.escape(' '.join(sentences), quote=False)}</p>",
+        f'<p class="warning"><strong>Warning:</strong> {html.escape(warned, quote=False)}.</p>' if warned else "",
         _draw(law, [refit[i] for refit in decisions.refits], revenue, row["loan"]),
-        _table(_read_risk(law, revenue, row["loan"])) if row["loan"] > 0 else "",
+        _table(_read_risk(law, revenue, row["loan"])) if lent else "",
         _table(drivers),
     ]
     return "<section>\n" + "\n".join(body) + "\n</section>"
@@ -147,7 +258,11 @@ def _draw(law, refits, revenue, loan):
 
 
 def _chart(x, line, band, low, high, mark, x_label, title):
-    width, height, left, bottom = 420, 250, 52, 40
+    ticks = [low + share * (high - low) for share in (0.0, 0.5, 1.0)]
+    labels = [_tick(value, high - low) for value in ticks]
+    # As wide as the longest label, of some 7.5 a letter.
+    width, height, bottom = 420, 250, 40
+    left = max(36, 14 + 7.5 * max(map(len, labels)))
 
     def place(xs, ys):
         across = left + (width - left - 12) * np.asarray(xs) / x[-1]
@@ -157,14 +272,13 @@ def _chart(x, line, band, low, high, mark, x_label, title):
     shapes = []
     if band is not None:
         shapes.append(f'<path class="band" d="M{place(np.r_[x, x[::-1]], np.r_[band[0], band[1][::-1]])}Z"/>')
-    for share in (0.0, 0.5, 1.0):
-        (at,), value = place([0.0], [low + share * (high - low)]).split(), low + share * (high - low)
-        y = float(at.split(",")[1])
+    for share, value, label in zip((0.0, 0.5, 1.0), ticks, labels):
+        y = float(place([0.0], [value]).split(",")[1])
         shapes.append(f'<path class="axis" d="M{left},{y}H{width - 12}"/>')
-        shapes.append(f'<text x="{left - 6}" y="{y + 4}" text-anchor="end">{value:,.3g}</text>')
+        shapes.append(f'<text x="{left - 6}" y="{y + 4}" text-anchor="end">{label}</text>')
         across, anchor = float(place([share * x[-1]], [low]).split(",")[0]), "end" if share == 1 else "middle"
-        value = f"{share * x[-1]:,.0f}" if x[-1] > 1 else f"{share:g}"
-        shapes.append(f'<text x="{across}" y="{height - bottom + 16}" text-anchor="{anchor}">{value}</text>')
+        label = _tick(share * x[-1], x[-1])
+        shapes.append(f'<text x="{across}" y="{height - bottom + 16}" text-anchor="{anchor}">{label}</text>')
     if mark is not None:
         shapes.append(f'<path class="mark" d="M{place([mark, mark], [low, high])}"/>')
     shapes.append(f'<path d="M{place(x, line)}" stroke-width="2"/>')
@@ -184,4 +298,25 @@ def _plain(name):
 
 
 def _show(value):
-    return value if isinstance(value, str) else f"{value:.4g}"
+    return show_number(value, 6) if isinstance(value, float | np.floating) else str(value)
+
+
+def _blank(form, value):
+    """A number as text; nothing where there is none."""
+    return "" if np.isnan(value) else form.format(value)
+
+
+def _show_probabilities(decisions):
+    """Default probabilities as text; at the lowest knot of a law they are not 0, but not known either."""
+    curve, probabilities = decisions.curve, decisions.table["default_probability"]
+    sales = decisions.table["loan"].to_numpy() / decisions.unit_revenue
+    known = np.maximum(curve.up_to[..., 0], curve.cdf(sales[:, None])[:, 0])
+    shown = [_blank("{:.2%}", value) for value in probabilities]
+    return [f"below {level:.2%}" if value == 0 else text for text, value, level in zip(shown, probabilities, known)]
+
+
+def _tick(value, span):
+    """A number at an axis that is so long: three digits of the span, and no power of ten."""
+    digits = max(0, 2 - int(np.floor(np.log10(span))))
+    text = f"{value:,.{digits}f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text

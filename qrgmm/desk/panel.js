@@ -1,6 +1,6 @@
 // The lender's desk in a page: the risk measures of a loan, exactly as qrgmm.risk computes them, and the controls that
-// move it. A law is its knots q and two lists that all laws share: the probability below each knot and up to it.
-// No library; qrgmm.memo puts this file into the chapter's page and into every memo.
+// move it. A law is its knots q and two lists, the probability below each knot and up to it, which all laws share unless
+// they were cut at 0. No library; qrgmm.desk.panel puts this file into the chapter's page and into every memo.
 (() => {
   "use strict";
 
@@ -54,11 +54,11 @@
     return loan;
   }
 
-  // Largest c with E(c - Y)^+ <= rate c, times the revenue: the root right of the minimum of a convex function.
-  function largestByRate(law, q, revenue, rate) {
+  // Largest c with E(c - Y)^+ <= amount + rate c: the root right of the minimum of a convex function.
+  function largestByLoss(law, q, amount, rate) {
     if (rate >= 1) return Infinity;
     const lowest = quantile(law, q, rate);
-    const excess = (y) => moments(law, q, y)[1] - rate * y;
+    const excess = (y) => moments(law, q, y)[1] - amount - rate * y;
     let start = null;
     for (const y of [lowest, ...q.map((knot) => Math.max(knot, lowest))]) if (excess(y) <= 0) start = y;
     if (start === null) return 0;
@@ -66,16 +66,28 @@
     const density = inside ? (law.below[j] - law.up_to[j - 1]) / (q[j] - q[j - 1]) : 0;
     const room = Math.max(-excess(start), 0), slope = Math.max(moments(law, q, start, true)[0] - rate, 0);
     const denominator = slope + Math.sqrt(slope * slope + 2 * density * room);
-    return revenue * (start + (denominator > 0 ? 2 * room / denominator : room > 0 ? Infinity : 0));
+    return start + (denominator > 0 ? 2 * room / denominator : room > 0 ? Infinity : 0);
+  }
+
+  // Largest c with a mean of (c - Y)^+ in the worst share p of cases that is within the limit.
+  function largestByTailLoss(law, q, limit, p) {
+    const worst = quantile(law, q, p), atWorst = moments(law, q, worst)[1];
+    if (p * limit <= atWorst) return Math.min(largestByLoss(law, q, p * limit, 0), worst);
+    return worst + limit - atWorst / p;
   }
 
   // Limits that are null do not count.
   function largestLoan(law, q, revenue, limits) {
-    const { max_default_probability: probability, max_expected_loss_rate: rate, cap } = limits;
-    const bounds = [];
-    if (probability != null) bounds.push(largestByProbability(law, q, revenue, probability));
-    if (rate != null) bounds.push(largestByRate(law, q, revenue, rate));
-    if (cap != null) bounds.push(cap);
+    const bounds = [Infinity];
+    if (limits.max_default_probability != null) {
+      bounds.push(largestByProbability(law, q, revenue, limits.max_default_probability));
+    }
+    if (limits.max_expected_loss != null) bounds.push(revenue * largestByLoss(law, q, limits.max_expected_loss / revenue, 0));
+    if (limits.max_expected_loss_rate != null) bounds.push(revenue * largestByLoss(law, q, 0, limits.max_expected_loss_rate));
+    if (limits.max_conditional_value_at_risk != null) {
+      bounds.push(revenue * largestByTailLoss(law, q, limits.max_conditional_value_at_risk / revenue, 0.05));
+    }
+    if (limits.cap != null) bounds.push(limits.cap);
     return Math.max(Math.min(...bounds), 0);
   }
 
@@ -85,7 +97,10 @@
   const places = (x) => Math.abs(x) < 100 ? 2 : Math.abs(x) < 1000 ? 1 : 0;
   const money = (x) => x.toLocaleString("en-GB", { minimumFractionDigits: places(x), maximumFractionDigits: places(x) });
   const round = (x) => x.toLocaleString("en-GB", { maximumFractionDigits: places(x) });
-  const percent = (x) => `${(100 * x).toLocaleString("en-GB", { minimumFractionDigits: 1, maximumFractionDigits: 2 })} %`;
+  const percent = (x) => {
+    const digits = x > 0 && x < 0.01 ? Math.min(1 - Math.floor(Math.log10(100 * x)) + 1, 12) : 2;
+    return `${(100 * x).toLocaleString("en-GB", { minimumFractionDigits: 1, maximumFractionDigits: digits })} %`;
+  };
 
   // A round number not below x, and the step of a slider that goes there in some hundred steps.
   function roundUp(x) {
@@ -131,7 +146,11 @@
     const data = JSON.parse(root.querySelector("script[type='application/json']").textContent);
     const control = (name) => root.querySelector(`[data-control="${name}"]`);
     const seller = () => data.sellers[control("seller").selectedIndex];
-    let announcement = null;
+    const lawOf = (chosen) => chosen.below ? chosen : data;
+    const sliders = ["max_default_probability", "max_expected_loss_rate"];
+    const opened = Object.fromEntries(sliders.map((name) => [name, control(name).value]));
+    // Where the loan stands after the button was used: the slider goes in steps, the largest loan does not.
+    let announcement = null, placed = { at: null, loan: null };
 
     function show(name, value, text) {
       for (const output of root.querySelectorAll(`[data-output="${name}"]`)) {
@@ -141,24 +160,31 @@
       control(name)?.setAttribute("aria-valuetext", text);
     }
 
-    // The right end of a limit's slider stands for no limit.
-    function readLimit(name) {
-      const input = control(name);
-      return Number(input.value) < Number(input.max) ? Number(input.value) / 100 : null;
+    // Until its slider is moved, a limit is the memo's own, to the last digit.
+    function readLimits() {
+      const limits = { ...data, sellers: null };
+      for (const name of sliders) {
+        const input = control(name);
+        if (control(`no_${name}`).checked) limits[name] = null;
+        else if (data[name] == null || input.value !== opened[name]) limits[name] = Number(input.value) / 100;
+      }
+      return limits;
     }
 
     function update() {
-      const chosen = seller(), state = { limits: { cap: data.cap }, top: Number(control("loan").max) };
-      state.loan = Number(control("loan").value);
+      const chosen = seller(), law = lawOf(chosen), slider = control("loan");
+      const state = { limits: readLimits(), top: Number(slider.max) };
+      state.loan = slider.value === placed.at ? placed.loan : Number(slider.value);
       state.revenue = chosen.unit_revenue * (Number(control("unit_revenue").value) / 100);
-      for (const name of ["max_default_probability", "max_expected_loss_rate"]) state.limits[name] = readLimit(name);
-      state.largest = largestLoan(data, chosen.values, state.revenue, state.limits);
-      const risk = riskAt(data, chosen.values, state.revenue, state.loan);
+      state.largest = largestLoan(law, chosen.values, state.revenue, state.limits);
+      const risk = riskAt(law, chosen.values, state.revenue, state.loan);
       const rate = state.loan > 0 ? risk.expected_loss / state.loan : 0;
       show("loan", state.loan, round(state.loan));
       show("unit_revenue", state.revenue, `${money(state.revenue)} (${control("unit_revenue").value} %)`);
-      for (const [name, limit] of Object.entries(state.limits)) {
-        if (name !== "cap") show(name, limit ?? "", limit == null ? "no limit" : percent(limit));
+      for (const name of sliders) {
+        const limit = state.limits[name];
+        control(name).disabled = limit == null;
+        show(name, limit ?? "", limit == null ? "no limit" : percent(limit));
       }
       show("default_probability", risk.default_probability, percent(risk.default_probability));
       show("expected_loss", risk.expected_loss, `${money(risk.expected_loss)} (${percent(rate)} of the loan)`);
@@ -169,7 +195,7 @@
       show("verdict", kept, kept ? "within the limits" : "breaks a limit");
       root.dataset.kept = kept;
       control("largest").disabled = !Number.isFinite(state.largest);
-      draw(root.querySelector("svg"), data, chosen, state);
+      draw(root.querySelector("svg"), law, chosen, state);
       // Read out once the slider rests, and not at every step.
       clearTimeout(announcement);
       announcement = setTimeout(() => {
@@ -179,23 +205,26 @@
       }, 400);
     }
 
-    // The largest loan on a step of the slider; rounding down keeps the limits.
+    function largest() {
+      const chosen = seller(), revenue = chosen.unit_revenue * (Number(control("unit_revenue").value) / 100);
+      return largestLoan(lawOf(chosen), chosen.values, revenue, readLimits());
+    }
+
+    // The slider on the last step within the largest loan, and the loan itself on the largest.
     function takeLargest() {
-      const chosen = seller(), loan = control("loan"), step = Number(loan.step);
-      const limits = { cap: data.cap };
-      for (const name of ["max_default_probability", "max_expected_loss_rate"]) limits[name] = readLimit(name);
-      const revenue = chosen.unit_revenue * (Number(control("unit_revenue").value) / 100);
-      const largest = Math.min(largestLoan(data, chosen.values, revenue, limits), Number(loan.max));
-      loan.value = Math.floor(largest / step) * step;
-      if (Number(loan.value) > largest) loan.stepDown();
+      const loan = control("loan"), step = Number(loan.step), most = Math.min(largest(), Number(loan.max));
+      loan.value = Math.floor(most / step) * step;
+      if (Number(loan.value) > most) loan.stepDown();
+      placed = { at: loan.value, loan: most };
       update();
     }
 
     function chooseSeller() {
-      const chosen = seller(), high = chosen.unit_revenue * quantile(data, chosen.values, 0.6);
-      const { top, step } = roundUp(high > 0 ? high : 1);
-      Object.assign(control("loan"), { max: top, step });
+      const chosen = seller(), high = chosen.unit_revenue * quantile(lawOf(chosen), chosen.values, 0.6);
       control("unit_revenue").value = 100;
+      const most = largest();
+      const { top, step } = roundUp(Math.max(high, Number.isFinite(most) ? 1.2 * most : 0) || 1);
+      Object.assign(control("loan"), { max: top, step });
       takeLargest();
     }
 

@@ -6,12 +6,15 @@ a memo. Chapter 16.
 
 import html
 import json
+import math
+from decimal import Decimal
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from qrgmm.curve import QuantileCurve
+from qrgmm.desk.safeguards import show_number
 
 FOLDER = Path(__file__).resolve().parent
 PANEL = """<section class="desk-panel" aria-label="Loan desk">
@@ -21,9 +24,8 @@ PANEL = """<section class="desk-panel" aria-label="Loan desk">
 <p><label><span>Seller</span><select data-control="seller">{options}</select></label></p>
 <p><label><span>Loan</span><input type="range" data-control="loan" min="0" max="100" step="1"></label><output data-output="loan"></output></p>
 <p><label><span>Unit revenue</span><input type="range" data-control="unit_revenue" min="50" max="150" step="1" value="100"></label><output data-output="unit_revenue"></output></p>
-<p><label><span>Largest PD</span><input type="range" data-control="max_default_probability" min="0.5" max="30" step="0.1" value="{probability}"></label><output data-output="max_default_probability"></output></p>
-<p><label><span>Largest EL, share of the loan</span><input type="range" data-control="max_expected_loss_rate" min="0.05" max="5" step="0.05" value="{rate}"></label><output data-output="max_expected_loss_rate"></output></p>
-<p><button type="button" data-control="largest">Set the loan to the largest</button></p>{cap}
+{limits}
+<p><button type="button" data-control="largest">Set the loan to the largest</button></p>{others}
 </div>
 <div>
 <dl>
@@ -41,6 +43,18 @@ PANEL = """<section class="desk-panel" aria-label="Loan desk">
 <script type="application/json">{data}</script>
 </section>
 <script>{script}</script>"""  # noqa: E501
+LIMIT = """<p><label><span>{words}</span><input type="range" data-control="{name}" min="{low}" max="{high}" step="{step}" value="{value}" autocomplete="off"></label><output data-output="{name}"></output></p>
+<p class="desk-free"><label><input type="checkbox" data-control="no_{name}" autocomplete="off"{checked}><span>no limit on {short}</span></label></p>"""  # noqa: E501
+# The limits that have a slider: its words, where it stands without a limit, its step and how far it goes, in percent.
+SLIDERS = {
+    "max_default_probability": ("Largest PD", "PD", 5, "0.1", 30),
+    "max_expected_loss_rate": ("Largest EL, share of the loan", "EL", 1, "0.05", 5),
+}
+OTHERS = {
+    "max_expected_loss": "Expected loss",
+    "max_conditional_value_at_risk": "CVaR at the level 0.95",
+    "cap": "Loan",
+}
 
 
 def panel(
@@ -54,14 +68,15 @@ def panel(
     Parameters
     ----------
     curve : QuantileCurve
-        One row per seller; its knots are written with all their digits.
+        One row per seller, floored at 0; its knots are written with all their digits.
     names : list of str
         One per seller.
     unit_revenue : float or array of shape (n_sellers,)
         Where the slider starts, in currency per unit.
     limits : dict, optional
-        Where the sliders start: `max_default_probability` from 0.005 and `max_expected_loss_rate` from 0.0005, in steps
-        of 0.1 and 0.05 percentage points; and `cap`, which has no slider.
+        Of `largest_loan`, each a number. The sliders of `max_default_probability` and `max_expected_loss_rate` start
+        there, to the last digit, with steps and range that go with the number; without a limit its box is ticked. The
+        other limits are kept and have no slider. None, and an infinite `cap`, stand for no limit.
 
     Returns
     -------
@@ -71,7 +86,7 @@ def panel(
     Raises
     ------
     ValueError
-        If there is not one name per seller.
+        If there is not one name per seller, or a limit is unknown, NaN, negative, or (probability) above 1.
 
     Notes
     -----
@@ -86,23 +101,52 @@ def panel(
     """
     if len(names) != len(curve):
         raise ValueError(f"names must have {len(curve)} entries, one per seller, got {len(names)}")
-    limits = limits or {}
+    curve, limits = curve.clip(lower=0.0), _check_limits(limits or {})
     revenue = np.broadcast_to(np.asarray(unit_revenue, dtype=float), (len(curve),)).tolist()
-    rows = zip(names, revenue, curve.values.tolist())
-    sellers = [{"name": str(name), "unit_revenue": r, "values": values} for name, r, values in rows]
-    cap = limits.get("cap")
-    data = {"below": curve.below.tolist(), "up_to": curve.up_to.tolist(), "cap": cap, "sellers": sellers}
+    shared = {"below": curve.below.tolist(), "up_to": curve.up_to.tolist()}
+    sellers = [
+        {"name": str(name), "unit_revenue": r, "values": values}
+        for name, r, values in zip(names, revenue, curve.values.tolist())
+    ]
+    if curve.below.ndim == 2:
+        for i, seller in enumerate(sellers):
+            seller |= {part: rows[i] for part, rows in shared.items()}
+        shared = {}
+    fixed = {name: limits.get(name) for name in OTHERS}
+    sliders = {name: limits.get(name) for name in SLIDERS}
+    others = [f"{OTHERS[name]} up to {show_number(limit)}." for name, limit in fixed.items() if limit is not None]
     text = PANEL.format(
         options="".join(f"<option>{html.escape(str(name))}</option>" for name in names),
-        probability=_percent_or_top(limits.get("max_default_probability"), 30),
-        rate=_percent_or_top(limits.get("max_expected_loss_rate"), 5),
-        cap="" if cap is None else f"\n<p>No loan above {cap:,.0f}.</p>",
-        data=json.dumps(data).replace("<", "\\u003c"),
+        limits="\n".join(_slider(name, limit) for name, limit in sliders.items()),
+        others="".join(f"\n<p>{words}</p>" for words in others),
+        data=json.dumps(shared | fixed | sliders | {"sellers": sellers}, allow_nan=False).replace("<", "\\u003c"),
         script=(FOLDER / "panel.js").read_text(encoding="utf-8"),
     )
     return f"<style>{(FOLDER / 'panel.css').read_text(encoding='utf-8')}</style>\n{text}"
 
 
-def _percent_or_top(limit, top):
-    """Where a limit's slider stands, in percent; its right end for no limit."""
-    return top if limit is None else round(100 * limit, 9)
+def _check_limits(limits):
+    """The limits that limit something, as floats."""
+    unknown = [name for name in limits if name not in SLIDERS and name not in OTHERS]
+    if unknown:
+        raise ValueError(f"limits must be some of {[*SLIDERS, *OTHERS]}, got {unknown}")
+    kept = {name: float(limit) for name, limit in limits.items() if limit is not None}
+    for name, limit in kept.items():
+        top = 1.0 if name == "max_default_probability" else np.inf
+        if not 0 <= limit <= top:
+            raise ValueError(f"{name} must lie in [0, {top:g}], got {limit!r}")
+    return {name: limit for name, limit in kept.items() if np.isfinite(limit)}
+
+
+def _slider(name, limit):
+    """A slider, in percent, on which the limit is one of the steps whatever it is, and the box for no limit."""
+    words, short, usual, step, high = SLIDERS[name]
+    # In decimals, as the browser counts its steps: from the lowest value on.
+    value, step = Decimal(usual) if limit is None else 100 * Decimal(repr(limit)), Decimal(step)
+    if 0 < value < 10 * step:
+        step = min(step, Decimal(10) ** (value.adjusted() - 1))
+    low = value % step or min(step, value)
+    high = high if value <= high else max(100, math.ceil(value))
+    shown = {part: f"{number.normalize():f}" for part, number in (("low", low), ("step", step), ("value", value))}
+    checked = " checked" if limit is None else ""
+    return LIMIT.format(words=words, short=short, name=name, high=high, checked=checked, **shown)

@@ -1,0 +1,195 @@
+"""Past sellers like a new one: the nearest laws of sales, and how many of them would not have repaid the loan.
+
+Alike in what counts, their law of sales, and not in every column of the row. Chapter 16.
+"""
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from qrgmm.checks import check_count
+from qrgmm.curve import QuantileCurve
+from qrgmm.risk import default_probability
+
+LAWS = 2_000  # that are compared at a time: what bounds the memory
+
+
+def law_distances(curve: QuantileCurve, others: QuantileCurve) -> np.ndarray:
+    r"""Return the Wasserstein distance of every law of one curve to every law of another, exactly.
+
+    .. math:: W(Q, Q') = \int_0^1 |Q(u) - Q'(u)|\, du
+
+    The difference of two quantile functions is linear between the levels of either, so each piece is a trapezium, or
+    two triangles where it changes sign.
+
+    Parameters
+    ----------
+    curve, others : QuantileCurve
+        On the same levels, (n_rows,) and (n_others,) laws; or cut by `QuantileCurve.clip`, at levels of their own.
+
+    Returns
+    -------
+    array of shape (n_rows, n_others), in units sold
+
+    Raises
+    ------
+    ValueError
+        If the levels differ, and neither was cut.
+
+    Notes
+    -----
+    Chapters 9 and 16.
+
+    Examples
+    --------
+    >>> law_distances(QuantileCurve([0.25, 0.75], [1.0, 3.0]), QuantileCurve([0.25, 0.75], [[2.0, 2.0], [2.0, 4.0]]))
+    array([[0.75, 1.  ]])
+    """
+    (level, value), (levels, values) = _check_levels(curve, others)
+    distances = np.empty((len(curve), len(others)))
+    for i in range(len(curve)):
+        law = level[i] if level.ndim == 2 else level, value[i]
+        distances[i] = _distances_to(law, levels, values)
+    return distances
+
+
+def nearest_laws(curve: QuantileCurve, others: QuantileCurve, n_nearest: int) -> tuple[np.ndarray, np.ndarray]:
+    r"""Return which laws of another curve are nearest to every law of one, without all distances in memory.
+
+    No distance is below the difference of the means, :math:`W(Q, Q') \ge |E Q - E Q'|`. So the laws with the nearest
+    means come first, and only those whose means are not farther than the worst of these need be looked at.
+
+    Parameters
+    ----------
+    curve, others : QuantileCurve
+        As in `law_distances`.
+    n_nearest : int
+        At most all are returned.
+
+    Returns
+    -------
+    rows, distances : arrays of shape (n_rows, n_nearest)
+        Rows of `others`, the nearest first, the lower row first where distances are equal; and how far, in units sold.
+
+    Raises
+    ------
+    ValueError
+        As `law_distances`.
+
+    Notes
+    -----
+    Chapter 16.
+
+    Examples
+    --------
+    >>> curve, others = QuantileCurve([0.5], [[3.0]]), QuantileCurve([0.5], [[9.0], [2.0], [3.5], [4.0]])
+    >>> nearest_laws(curve, others, 3)
+    (array([[2, 1, 3]]), array([[0.5, 1. , 1. ]]))
+    """
+    (level, value), (levels, values) = _check_levels(curve, others)
+    n_nearest = min(check_count("n_nearest", n_nearest), len(others))
+    rows, distances = np.empty((len(curve), n_nearest), dtype=int), np.empty((len(curve), n_nearest))
+    means, others_means = curve.mean(), others.mean()
+    for i in range(len(curve)):
+        law, apart = (level[i] if level.ndim == 2 else level, value[i]), np.abs(others_means - means[i])
+
+        def distances_of(chosen, law=law):
+            return _distances_to(law, levels[chosen] if levels.ndim == 2 else levels, values[chosen])
+
+        reach = distances_of(np.argpartition(apart, n_nearest - 1)[:n_nearest]).max()
+        candidates = np.flatnonzero(apart <= reach * (1 + 1e-9) + 1e-12)
+        found = distances_of(candidates)
+        order = np.argsort(found, kind="stable")[:n_nearest]
+        rows[i], distances[i] = candidates[order], found[order]
+    return rows, distances
+
+
+def _check_levels(curve, others):
+    """Quantile functions of both as corners, (levels, values), refusing those that can't be compared."""
+    shared = curve.levels.ndim == others.levels.ndim == 1
+    if shared and not (np.array_equal(curve.below, others.below) and np.array_equal(curve.up_to, others.up_to)):
+        raise ValueError(f"others must have the levels of curve, got {others!r} and {curve!r}")
+    corners = [_corners(each) for each in (curve, others)]
+    most = max(values.shape[1] for _, values in corners)
+    # A law that was not cut has the corners of those that were, and its last one once more: most pairs share levels.
+    return [[_repeat_last(each, most) for each in pair] for pair in corners]
+
+
+def _repeat_last(corners, n_corners):
+    width = [(0, 0)] * (corners.ndim - 1) + [(0, n_corners - corners.shape[-1])]
+    return np.pad(corners, width, mode="edge")
+
+
+def _corners(curve):
+    """Levels, shared or (n_rows, n_corners), and values between which the quantile functions are straight lines."""
+    levels = np.stack([curve.below, curve.up_to], axis=-1).reshape(*curve.below.shape[:-1], -1)
+    atom = (curve.up_to > curve.below).reshape(-1, curve.below.shape[-1]).any(axis=0)
+    kept = np.stack([np.ones_like(atom), atom], axis=-1).ravel()
+    return levels[..., kept], np.repeat(curve.values, 2, axis=1)[:, kept]
+
+
+def _distances_to(law, levels, values):
+    """Distances of one law to many, (n_others,)."""
+    level, value = law
+    distances = np.empty(len(values))
+    shared = np.broadcast_to((levels == level).all(axis=-1), len(values))
+    for start in range(0, len(values), LAWS):
+        block = slice(start, start + LAWS)
+        alike, apart = (start + np.flatnonzero(chosen) for chosen in (shared[block], ~shared[block]))
+        gap = values[alike] - value
+        distances[alike] = _areas(np.diff(level), gap[:, :-1], gap[:, 1:])
+        if len(apart):
+            theirs = np.broadcast_to(levels, values.shape)[apart]
+            distances[apart] = _areas(*_pieces(level, value, theirs, values[apart]))
+    return distances
+
+
+def _areas(width, left, right):
+    """Areas between laws, from the widths of pieces and the gaps at both ends: trapeziums, or two triangles each."""
+    both = np.abs(left) + np.abs(right)
+    crossing = np.divide(left**2 + right**2, both, out=np.zeros_like(both), where=both > 0)
+    return (np.where(left * right < 0, crossing, both) * width).sum(axis=1) / 2
+
+
+def _pieces(level, value, levels, values):
+    """Widths of the pieces on which one law and many others are all linear, and the gaps at both ends of each."""
+    grid = np.concatenate([levels, np.broadcast_to(level, (len(levels), len(level)))], axis=1)
+    order = np.argsort(grid, axis=1, kind="stable")
+    grid, from_others = np.take_along_axis(grid, order, axis=1), order < levels.shape[1]
+
+    def follow(levels, values, points_passed):
+        # The line from the last corner passed to the next one; pieces beside a jump have no width.
+        corner = (points_passed[:, :-1] - 1).clip(0, levels.shape[1] - 2)
+        start, end, low, high = (
+            np.take_along_axis(each, corner + step, axis=1) for each in (levels, values) for step in (0, 1)
+        )
+        slope = np.divide(high - low, end - start, out=np.zeros_like(low), where=end > start)
+        return [low + slope * (at - start) for at in (grid[:, :-1], grid[:, 1:])]
+
+    shape = (len(levels), len(level))
+    one = follow(*(np.broadcast_to(each, shape) for each in (level, value)), np.cumsum(~from_others, axis=1))
+    many = follow(levels, values, np.cumsum(from_others, axis=1))
+    return np.diff(grid, axis=1), *(theirs - ours for theirs, ours in zip(many, one))
+
+
+def share_below(sales: ArrayLike, loans: ArrayLike, unit_revenue: ArrayLike) -> np.ndarray:
+    """Return the share of the sales in each row that would not have repaid that row's loan.
+
+    Parameters
+    ----------
+    sales : array of shape (n_sellers, n_comparable)
+        What comparable past sellers sold, in units.
+    loans, unit_revenue : array of shape (n_sellers,)
+        In currency, and in currency per unit.
+
+    Returns
+    -------
+    array of shape (n_sellers,)
+
+    Examples
+    --------
+    >>> share_below([[10.0, 20.0, 30.0, 40.0]], [60.0], [3.0])
+    array([0.25])
+    """
+    return default_probability(QuantileCurve.from_draws(sales), np.reshape(loans, (-1, 1)), unit_revenue=unit_revenue)[
+        :, 0
+    ]
