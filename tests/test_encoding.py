@@ -1,7 +1,10 @@
 """Data frames to arrays: fields of every type, levels never seen, and refusals that name the column."""
 
 import json
+import tracemalloc
 import warnings
+from datetime import date, timedelta
+from decimal import Decimal
 
 import numpy as np
 import pandas as pd
@@ -132,7 +135,7 @@ def test_the_frame_is_left_as_it_was():
 
 def test_the_encoder_can_be_cloned_and_must_be_fitted():
     encoder = clone(FieldEncoder(categorical=["store"], unseen="other"))
-    assert encoder.get_params() == {"categorical": ["store"], "continuous": None, "unseen": "other"}
+    assert encoder.get_params() == {"categorical": ["store"], "continuous": None, "unseen": "other", "categories": None}
     for method in (encoder.transform, encoder.transform_fields, lambda X: encoder.get_feature_names_out()):
         with pytest.raises(NotFittedError):
             method(FRAME)
@@ -159,7 +162,7 @@ def test_bad_frames_are_refused_by_fit_and_transform(X, message):
     ("X", "message"),
     [
         (FRAME[["price", "promoted"]], r"X has no columns \['store', 'year'\]; it has \['price', 'promoted'\]"),
-        (FRAME.assign(price=["dear", "cheap", "1", "2"]), r"columns \['price', 'year'\] of X must be numeric"),
+        (FRAME.assign(price=["dear", "cheap", "1", "2"]), r"columns \['price'\] of X must be numeric"),
         (FRAME.iloc[:0], "X must have at least one row"),
     ],
 )
@@ -220,6 +223,143 @@ def test_other_levels_cannot_be_described():
     frame = FRAME.assign(day=pd.to_datetime("2020-01-01"))
     message = "levels of column 'day' must be strings or numbers to be written, got Timestamp"
     with pytest.raises(ValueError, match=message):
-        FieldEncoder().fit(frame).to_dict()
+        FieldEncoder(categorical=["store", "promoted", "day"]).fit(frame).to_dict()
     with pytest.raises(NotFittedError):
         FieldEncoder().to_dict()
+
+
+AGES = pd.Series(pd.to_timedelta([1, 36, 12, 240], "h"))
+DAYS = np.array([1 / 24, 1.5, 0.5, 10])
+
+
+@pytest.mark.parametrize("unit", ["s", "ms", "us", "ns", "objects", "datetime", "arrow"])
+@pytest.mark.parametrize("listed", [True, False])
+def test_durations_count_in_days_in_whatever_unit_they_are_stored(unit, listed):
+    if unit == "arrow":
+        pa = pytest.importorskip("pyarrow")
+        stored = AGES.astype(pd.ArrowDtype(pa.duration("ms")))
+    elif unit in ("objects", "datetime"):
+        stored = pd.Series(
+            [age if unit == "objects" else timedelta(days=age / pd.Timedelta("1D")) for age in AGES], dtype=object
+        )
+    else:
+        stored = AGES.astype(f"timedelta64[{unit}]")
+    encoder = FieldEncoder(continuous=["age"] if listed else None).fit(pd.DataFrame({"age": AGES}))
+    design = encoder.transform(pd.DataFrame({"age": stored}))
+    np.testing.assert_array_equal(design, encoder.transform(pd.DataFrame({"age": AGES})))
+    np.testing.assert_allclose(design[:, 0], (DAYS - DAYS.mean()) / DAYS.std(), rtol=1e-12)
+    state = json.loads(json.dumps(encoder.to_dict()))
+    for known in (encoder, FieldEncoder.from_dict(state)):
+        with pytest.raises(ValueError, match="column 'age' of X must hold durations as in fit, got numbers"):
+            known.transform(pd.DataFrame({"age": DAYS}))
+
+
+MOMENTS = pd.to_datetime(["2020-01-01", "2021-06-01", "2020-01-01", "2022-01-01"])
+
+
+@pytest.mark.parametrize(
+    "day", [MOMENTS, MOMENTS.tz_localize("UTC"), MOMENTS.to_period("M"), [date(2020, 1, i) for i in (1, 2, 3, 4)]]
+)
+def test_dates_are_refused_unless_they_are_named_as_levels(day):
+    frame = FRAME.assign(day=day)
+    for options in ({}, {"continuous": ["day"]}):
+        with pytest.raises(ValueError, match=r"columns \['day'\] of X hold dates, .* FieldEncoder\(categorical"):
+            FieldEncoder(**options).fit(frame)
+    assert len(FieldEncoder(categorical=["day"]).fit(frame).categories_["day"]) == len(set(day))
+
+
+@pytest.mark.parametrize(
+    "kind", ["Decimal", "object", "Int64", "Float64", "mixed", "int64[pyarrow]", "decimal[pyarrow]"]
+)
+def test_numbers_of_other_types_are_numbers(kind):
+    price = FRAME["price"]
+    if "pyarrow" in kind:
+        pa = pytest.importorskip("pyarrow")
+        price = price.astype("int64").astype(pd.ArrowDtype(pa.int64() if "int" in kind else pa.decimal128(30, 2)))
+    elif kind == "Decimal":
+        price = pd.Series([Decimal(str(each)) for each in price], dtype=object)
+    else:
+        price = pd.Series([1, 2.0, 3, 6.0], dtype=object) if kind == "mixed" else price.astype(kind)
+    encoder = FieldEncoder().fit(FRAME.assign(price=price))
+    assert encoder.continuous_ == ["price", "year"]
+    np.testing.assert_array_equal(encoder.transform(FRAME.assign(price=price)), FieldEncoder().fit_transform(FRAME))
+
+
+def test_booleans_and_strings_of_other_types_are_levels():
+    frame = FRAME.astype({"promoted": "boolean", "store": "string", "price": "category"})
+    assert FieldEncoder().fit(frame).categorical_ == ["store", "price", "promoted"]
+
+
+def test_complex_numbers_are_refused():
+    with pytest.raises(ValueError, match="must be real, got complex numbers"):
+        FieldEncoder().fit(FRAME.assign(price=FRAME["price"] * 1j))
+
+
+@pytest.mark.parametrize("listed", [tuple, np.array, pd.Index, list])
+def test_names_may_come_in_any_list_and_are_kept_as_ones_own(listed):
+    names = listed(["price", "year"])
+    encoder = FieldEncoder(continuous=names, categorical=listed(["store"])).fit(FRAME)
+    assert list(encoder.get_feature_names_out()) == ["store=b", "store=c", "price", "year"]
+    if listed is list:
+        names.append("other")
+    assert encoder.transform(FRAME).shape == (4, 4)
+
+
+@pytest.mark.parametrize("name", ["categorical", "continuous"])
+def test_a_bare_string_is_no_list_of_names(name):
+    with pytest.raises(ValueError, match=f"{name} must be a list of column names, got the string 'store'"):
+        FieldEncoder(**{name: "store"}).fit(FRAME)
+
+
+def test_one_row_of_a_field_of_many_levels_takes_little_memory():
+    frame = pd.DataFrame({"store": np.arange(20_000).astype(str)})
+    encoder = FieldEncoder().fit(frame)
+    tracemalloc.start()
+    row = encoder.transform(frame[5:6])
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert row.sum() == 1 and peak < 50 * row.nbytes  # a square table would be 20,000 times as large
+
+
+def test_sparse_designs_and_products_are_those_of_the_dense_one(monkeypatch):
+    encoder = FieldEncoder(unseen="other").fit(FRAME)
+    coef = np.random.default_rng(0).normal(size=(5, 3))
+    with pytest.warns(UserWarning, match="other"):
+        dense = encoder.transform(NEW)
+    with pytest.warns(UserWarning, match="other"):
+        np.testing.assert_array_equal(encoder.transform_sparse(NEW).toarray(), dense)
+    monkeypatch.setattr("qrgmm.models.encoding.MAX_DENSE", 0)
+    with pytest.warns(UserWarning, match="other"):
+        np.testing.assert_allclose(encoder.multiply(NEW, coef), dense @ coef, rtol=1e-12)
+
+
+def test_levels_known_ahead_may_be_missing_from_the_fitted_rows():
+    encoder = FieldEncoder(categories={"store": ["a", "b", "c", "y", "z"]}).fit(FRAME)
+    for known in (encoder, FieldEncoder.from_dict(json.loads(json.dumps(encoder.to_dict())))):
+        assert known.transform(NEW)[:, :2].tolist() == [[1, 0], [0.25, 0.25], [0.25, 0.25], [0, 0]]
+        with pytest.raises(ValueError, match="never seen"):
+            known.transform(FRAME.assign(store="x"))
+    with pytest.raises(ValueError, match=r"levels that categories does not name: \['c'\]"):
+        FieldEncoder(categories={"store": ["a", "b"]}).fit(FRAME)
+    with pytest.raises(ValueError, match=r"categories must name categorical columns, got \['price'\]"):
+        FieldEncoder(continuous=["price"], categories={"price": [1]}).fit(FRAME)
+
+
+def test_columns_named_twice_or_in_layers_are_refused():
+    twice = pd.concat([FRAME, FRAME[["store"]]], axis=1)
+    layers = FRAME.set_axis(pd.MultiIndex.from_product([["x"], FRAME.columns]), axis=1)
+    for X, message in (
+        (twice, "named once, got .'store'. more than once"),
+        (layers, "column names of one level, got 2"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            FieldEncoder().fit(X)
+        with pytest.raises(ValueError, match=message):
+            FieldEncoder().fit(FRAME).transform(X)
+
+
+def test_long_lists_are_cut_in_messages():
+    with pytest.raises(ValueError, match=r"\['n0', 'n1', 'n10', 'n11', 'n12'\] and 25 more"):
+        FieldEncoder().fit(FRAME).transform(
+            pd.DataFrame({"store": [f"n{i}" for i in range(30)], "promoted": True, "price": 1, "year": 2})
+        )

@@ -1,5 +1,7 @@
 """QRGMM: what it recovers, and that its laws, draws and means are those of one curve."""
 
+import warnings
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -215,3 +217,72 @@ def test_the_names_of_rows_survive_from_the_data_frame_to_quantiles():
     curve = QRGMM(levels=4).fit(frame, [1.0, 2.0, 3.0, 5.0]).predict_curve(frame[1:])
     assert curve.to_frame([0.5]).index.tolist() == curve.index.tolist() == ["b", "c", "d"]
     assert curve[[2, 0]].index.tolist() == ["d", "b"]
+
+
+def test_refits_to_arrays_keep_rows_and_sales_together():
+    x = np.random.default_rng(0).uniform(size=(200, 1))
+    curves = bootstrap_curves(QRGMM(levels=4), x, 10 * x[:, 0], [[0.0], [1.0]], 3, rng=0)
+    for curve in curves:
+        np.testing.assert_allclose(curve.values, [[0.0] * 3, [10.0] * 3], atol=1e-9)
+
+
+RARE = pd.DataFrame(
+    {"store": ["a", "b"] * 60 + ["rare", "single"], "size": ["s", "m", "l", "s"] * 30 + ["xl", "s"], "price": 1.0}
+)
+RARE_SALES = np.r_[np.arange(120.0), 500.0, 900.0]
+
+
+def test_refits_have_every_level_of_the_history():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for encoder in (None, FieldEncoder(unseen="other")):
+            curves = bootstrap_curves(QRGMM(levels=4, encoder=encoder), RARE, RARE_SALES, RARE[-2:], 30, rng=0)
+            # A level of one row has that row in every refit.
+            np.testing.assert_allclose([curve.ppf(0.5)[:, 0] for curve in curves], [[500.0, 900.0]] * 30, rtol=1e-9)
+
+
+def test_groups_are_drawn_with_all_of_their_rows():
+    rng = np.random.default_rng(1)
+    sellers = np.repeat(np.arange(40), 10)
+    effect = rng.normal(size=40)[sellers]
+    x, seen = np.zeros((400, 1)), []
+
+    class Keep(QRGMM):
+        def fit(self, X, y, sample_weight=None):
+            seen.append(y)
+            return super().fit(X, y)
+
+    by_seller = bootstrap_curves(Keep(levels=2), x, effect, x[:1], 40, 2, groups=sellers.astype(str))
+    by_row = bootstrap_curves(QRGMM(levels=2), x, effect, x[:1], 40, 2)
+    for y in seen:
+        assert len(y) == 400 and (np.unique(y, return_counts=True)[1] % 10 == 0).all()
+    assert np.std([c.mean() for c in by_seller]) > 1.5 * np.std([c.mean() for c in by_row])
+    for groups in (sellers[1:], np.zeros(400), [None, *sellers[1:]]):
+        with pytest.raises(ValueError, match=r"groups must have shape \(400,\), with at least two groups"):
+            bootstrap_curves(QRGMM(levels=2), x, effect, x[:1], 2, groups=groups)
+
+
+def test_large_designs_are_sparse_and_give_the_same_law(monkeypatch):
+    dense = QRGMM(levels=[0.1234, 0.5678]).fit(FRAME, SALES).predict_curve(FRAME).values
+    monkeypatch.setattr("qrgmm.models.encoding.MAX_DENSE", 100)
+    sparse = QRGMM(levels=[0.1234, 0.5678]).fit(FRAME, SALES)
+    np.testing.assert_allclose(sparse.predict_curve(FRAME).values, dense, rtol=1e-9)
+
+
+def test_a_column_of_names_is_named_where_it_leaves_too_few_rows():
+    frame = FRAME.assign(id=[f"n{i}" for i in range(400)])
+    with pytest.raises(ValueError, match="X needs at least .* one per coefficient, .*column 'id' alone has 400 levels"):
+        QRGMM().fit(frame, SALES)
+    with pytest.raises(ValueError, match=r"X must have a column that varies, got one level .*\['store'\]"):
+        QRGMM().fit(pd.DataFrame({"store": ["a"] * 400}), SALES)
+
+
+@pytest.mark.parametrize("X", [np.arange(9).astype("m8[D]")[:, None], np.arange(9).astype("M8[D]")[:, None]])
+def test_arrays_of_durations_and_dates_are_refused(X):
+    for call in (
+        lambda: QRGMM().fit(X, np.arange(9.0)),
+        lambda: QRGMM().fit(np.arange(9.0)[:, None], X[:, 0]),
+        lambda: QRGMM(levels=3).fit(np.arange(9.0)[:, None], np.arange(9.0)).predict(X),
+    ):
+        with pytest.raises(ValueError, match="must be numbers, got"):
+            call()

@@ -5,7 +5,6 @@ import pandas as pd
 import pytest
 import torch
 from sklearn.base import clone
-from sklearn.exceptions import NotFittedError
 
 from qrgmm.models.peers import BoostedQuantiles, Engression, QuantileForest, SplineFlow
 
@@ -43,25 +42,6 @@ def test_a_normal_law_is_learned(model):
     assert (spread > 1.3).all() and (spread < 5.4).all()  # 2.7
 
 
-@each(QUICK)
-def test_predictions_come_from_one_curve_with_one_law_per_row(model):
-    model = clone(model).fit(FRAME, SALES)
-    curve = model.predict_curve(FRAME[:7])
-    assert len(curve) == 7
-    np.testing.assert_array_equal(model.predict(FRAME[:7]), curve.mean())
-    np.testing.assert_array_equal(model.predict_quantiles(FRAME[:7], [0.3, 0.8]), curve.ppf([0.3, 0.8]))
-    np.testing.assert_array_equal(model.sample(FRAME[:7], 4, rng=1), curve.sample(4, rng=1))
-
-
-@each(QUICK)
-def test_fits_are_seeded_and_touch_no_global_state(model):
-    before = torch.get_rng_state(), np.random.get_state()[1].copy(), torch.get_num_threads()  # noqa: NPY002
-    first, second = (clone(model).fit(FRAME, SALES).predict_curve(FRAME[:5]).values for _ in range(2))
-    np.testing.assert_array_equal(first, second)
-    torch.testing.assert_close(torch.get_rng_state(), before[0])
-    assert (np.random.get_state()[1] == before[1]).all() and torch.get_num_threads() == before[2]  # noqa: NPY002
-
-
 def test_a_forest_does_not_learn_the_noise_of_rare_categories():
     # Every category has two rows and no effect. Encoded by their own sales, categories would explain most of them.
     rng = np.random.default_rng(0)
@@ -82,14 +62,23 @@ def test_the_inverse_of_the_spline_is_its_quantile_function():
 
 @each(QUICK)
 def test_bad_input_is_refused(model):
-    with pytest.raises(NotFittedError):
-        clone(model).predict(FRAME)
-    with pytest.raises(ValueError, match="X must be a pandas data frame"):
-        clone(model).fit(np.ones((5, 2)), np.ones(5))
-    with pytest.raises(ValueError, match=r"y must be finite, with shape \(1500,\)"):
-        clone(model).fit(FRAME, np.full(1500, np.nan))
-    with pytest.raises(ValueError, match="never seen"):
-        clone(model).fit(FRAME, SALES).predict(FRAME.assign(store="z"))
+    some_bad = np.where(np.arange(1500) < 3, np.nan, SALES)
+    for y, message in (
+        (some_bad, "y must be finite, got NaN or infinity in 3 of 1500 rows"),
+        (SALES[1:], "y must have"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            clone(model).fit(FRAME, y)
+    with pytest.raises(ValueError, match="X needs at least . rows, got n_samples = 1"):
+        clone(model).fit(FRAME[:1], SALES[:1])
     if "validation_share" in model.get_params():
         with pytest.raises(ValueError, match="validation_share must be at least 0 and below 1, got 1"):
             clone(model).set_params(validation_share=1).fit(FRAME, SALES)
+
+
+def test_boosted_trees_take_any_name_of_a_column_and_any_levels():
+    odd = FRAME.set_axis(['store:"id"', "price [EUR], net"], axis=1)
+    model = BoostedQuantiles(levels=4, n_rounds=2).fit(odd, SALES)
+    np.testing.assert_array_equal(model.levels_, [0.25, 0.5, 0.75])
+    np.testing.assert_array_equal(model.predict(odd), BoostedQuantiles(4, n_rounds=2).fit(FRAME, SALES).predict(FRAME))
+    assert len(BoostedQuantiles(levels=None, n_rounds=1).fit(FRAME[:50], SALES[:50]).levels_) == 6

@@ -67,6 +67,30 @@ def test_decay_acts_on_the_named_weights_alone_and_the_rate_falls_every_thousand
     assert [group["lr"] for group in trainer.optimiser.param_groups] == pytest.approx([0.09, 0.09])
 
 
+def test_the_rate_does_not_fall_before_a_thousand_updates():
+    network = small_network()
+    trainer = Trainer(network, [], 0.1, lr_decay=0.9)
+    trainer.n_updates = 899
+    trainer.update(sum((weight * 0).sum() for weight in network.parameters()))
+    assert trainer.optimiser.param_groups[1]["lr"] == 0.1
+
+
+def test_a_score_that_is_no_number_is_no_better_one():
+    weight, history, _ = scripted([np.nan, 4, np.nan, 6, 7, 8], OPTIONS)
+    assert weight == 6 and len(history) == 6
+
+
+def test_a_network_that_diverges_says_so():
+    network = torch.nn.Linear(1, 1, bias=False)
+
+    def step(rows):
+        with torch.no_grad():
+            network.weight.fill_(np.nan)
+
+    with pytest.raises(ValueError, match="training diverged in epoch 1: weights became NaN or infinite"):
+        train(Trainer(network, [], 0.0), step, None, 10, OPTIONS, torch.Generator())
+
+
 def test_the_weights_with_the_best_score_are_kept():
     weight, history, batches = scripted([5, 4, 3, 6, 7, 8], OPTIONS)
     assert batches == [4, 4, 2] * 6  # every row once an epoch

@@ -22,7 +22,7 @@ from torch.nn import functional as F
 from qrgmm.checks import Rng, check_count
 from qrgmm.curve import QuantileCurve
 from qrgmm.models.encoding import FieldEncoder, check_unitless, fit_design
-from qrgmm.models.law_model import LawModel, check_lower, fix_seed, row_index, standardise
+from qrgmm.models.law_model import LawModel, check_lower, fix_seed, mean_scores, row_index, standardise
 from qrgmm.models.training import Network, Trainer, one_thread, split_rows, train
 
 # Draws that go through a network together (more fall out of the cache), and draws per held-out row while it is trained.
@@ -82,9 +82,8 @@ class _Generator(LawModel, RegressorMixin, BaseEstimator):
         """
         self._check_options()
         check_lower(self.lower)
-        check_unitless("y", y)
         self.encoder_, X = fit_design(self.encoder, X)
-        X, sales = validate_data(self, X, y, y_numeric=True, dtype=float)
+        X, sales = validate_data(self, X, check_unitless("y", y), y_numeric=True, dtype=float)
         self.scaler_ = StandardScaler().fit(X) if self.encoder_ is None else None
         self.seed_ = fix_seed(self.random_state)
         rng = np.random.default_rng(self.seed_)
@@ -92,14 +91,12 @@ class _Generator(LawModel, RegressorMixin, BaseEstimator):
         kept, held_out = split_rows(len(X), self.validation_share, rng)
         standardised, self.location_, self.scale_ = standardise(sales[kept])
         X = self._tensor(X)
-        X_kept, y_kept = X[kept], torch.as_tensor(standardised)
 
         def score(network):
-            curve = self._curve(network, X[held_out], N_HELD_OUT_DRAWS)
-            return curve.crps(sales[held_out]).mean(), curve.std().mean()
+            return mean_scores(self._curve(network, X[held_out], N_HELD_OUT_DRAWS), sales[held_out])
 
         with one_thread():
-            trainer, step = self._start(X_kept, y_kept, generator)
+            trainer, step = self._start(X[kept], torch.as_tensor(standardised), generator)
             self.history_ = train(trainer, step, score if len(held_out) else None, len(kept), self, generator)
         self.network_, self.n_updates_ = trainer.averaged.requires_grad_(False), trainer.n_updates
         return self
@@ -125,11 +122,10 @@ class _Generator(LawModel, RegressorMixin, BaseEstimator):
         rng, X = np.random.default_rng(rng), self._checked(X)
 
         def fresh(rows, draws):
-            shape = (rows.stop - rows.start, draws.stop - draws.start, self._noise_dim)
-            return torch.as_tensor(rng.standard_normal(shape))
+            sizes = (part.stop - part.start for part in (rows, draws))
+            return torch.as_tensor(rng.standard_normal((*sizes, self._noise_dim)))
 
-        draws = self._draws(self.network_, X, n_draws, fresh)
-        return draws if self.lower is None else np.maximum(draws, self.lower)
+        return np.maximum(self._draws(self.network_, X, n_draws, fresh), -np.inf if self.lower is None else self.lower)
 
     def predict_curve(self, X: pd.DataFrame | ArrayLike) -> QuantileCurve:
         """Return the law of `n_draws` draws for every row, made of the same noise in all rows.
@@ -145,8 +141,8 @@ class _Generator(LawModel, RegressorMixin, BaseEstimator):
         QuantileCurve
             With n_rows rows.
         """
-        checked = self._checked(X)
-        return self._curve(self.network_, checked, self.n_draws, row_index(X)).clip(self.lower)
+        X, index = self._checked(X), row_index(X)
+        return self._curve(self.network_, X, self.n_draws, index).clip(self.lower)
 
     def _curve(self, network, X, n_draws, index=None):
         rng = np.random.default_rng(self.seed_)
@@ -280,10 +276,9 @@ class ConditionalWGAN(_Generator):
         self.hidden, self.film, self.noise_dim = hidden, film, noise_dim
         self.n_epochs, self.batch_size, self.critic_steps, self.betas = n_epochs, batch_size, critic_steps, betas
         self.learning_rate, self.penalty, self.penalty_factor = learning_rate, penalty, penalty_factor
-        self.weight_decay, self.dropout, self.averaging = weight_decay, dropout, averaging
+        self.weight_decay, self.dropout, self.averaging, self.n_draws = weight_decay, dropout, averaging, n_draws
         self.validation_share, self.check_every, self.patience = validation_share, check_every, patience
-        self.n_draws, self.encoder, self.progress = n_draws, encoder, progress
-        self.random_state, self.lower = random_state, lower
+        self.encoder, self.progress, self.random_state, self.lower = encoder, progress, random_state, lower
 
     @property
     def _noise_dim(self):
@@ -448,10 +443,9 @@ class RectifiedFlow(_Path):
         self.hidden, self.film, self.n_epochs, self.batch_size = hidden, film, n_epochs, batch_size
         self.n_times, self.n_steps, self.solver, self.loss = n_times, n_steps, solver, loss
         self.learning_rate, self.lr_decay, self.weight_decay = learning_rate, lr_decay, weight_decay
-        self.dropout, self.averaging = dropout, averaging
+        self.dropout, self.averaging, self.n_draws = dropout, averaging, n_draws
         self.validation_share, self.check_every, self.patience = validation_share, check_every, patience
-        self.n_draws, self.encoder, self.progress = n_draws, encoder, progress
-        self.random_state, self.lower = random_state, lower
+        self.encoder, self.progress, self.random_state, self.lower = encoder, progress, random_state, lower
 
     _noise_dim = 1
 
@@ -550,10 +544,9 @@ class ConditionalDiffusion(_Path):
         self.hidden, self.film, self.n_epochs, self.batch_size = hidden, film, n_epochs, batch_size
         self.n_times, self.n_steps, self.eta, self.loss, self.target = n_times, n_steps, eta, loss, target
         self.learning_rate, self.lr_decay, self.weight_decay = learning_rate, lr_decay, weight_decay
-        self.dropout, self.averaging = dropout, averaging
+        self.dropout, self.averaging, self.n_draws = dropout, averaging, n_draws
         self.validation_share, self.check_every, self.patience = validation_share, check_every, patience
-        self.n_draws, self.encoder, self.progress = n_draws, encoder, progress
-        self.random_state, self.lower = random_state, lower
+        self.encoder, self.progress, self.random_state, self.lower = encoder, progress, random_state, lower
 
     @property
     def _noise_dim(self):

@@ -11,8 +11,8 @@ from qrgmm.checks import Rng
 from qrgmm.curve import QuantileCurve
 
 # Share of sales at each end that the scale of the others is measured without, and how many times as large the scale of
-# all may be: 1.1 times in a normal law, about 5 times in a lognormal one with a sigma of 2.
-TRIMMED, GROSS = 0.02, 10.0
+# all may be: 1.1 times in a normal law, less than 2 times in a lognormal one with a sigma of 1.
+TRIMMED, GROSS = 0.02, 5.0
 FURTHEST = 20.0  # where a sale counts that lies further out, in such a scale: a likelihood would see nothing else
 
 
@@ -116,7 +116,12 @@ def location_and_scale(sales: np.ndarray) -> tuple[float, float]:
     low, high = float(sales.min()), float(sales.max())
     if low == high:
         return low, 0.0
-    location, scale = float(sales.mean()), float(sales.std())
+    with np.errstate(over="ignore", under="ignore"):
+        location, scale = float(sales.mean()), float(sales.std())
+    if not (np.isfinite([location, scale]).all() and scale > 0):  # squares of numbers too large or too small
+        size = float(np.abs(sales).max())
+        location, scale = (size * each for each in location_and_scale(sales / size))
+        return location, scale
     n_out = int(np.ceil(TRIMMED * len(sales)))
     others = np.sort(sales)[n_out : len(sales) - n_out]
     if len(others) and others[0] < others[-1] and scale > GROSS * others.std():
@@ -145,9 +150,30 @@ def standardise(sales: np.ndarray) -> tuple[np.ndarray, float, float]:
     """
     location, scale = location_and_scale(sales)
     standardised = (sales - location) / (scale or 1.0)
-    if GROSS * scale < sales.std():
+    if GROSS * scale < np.std(sales / (scale or 1.0)) * scale:
         standardised = np.clip(standardised, -FURTHEST, FURTHEST)
     return standardised, location, scale
+
+
+def mean_scores(curve: QuantileCurve, sales: np.ndarray) -> tuple[float, float]:
+    """Return what a network is scored by while it is trained: mean CRPS and mean standard deviation of its laws.
+
+    Parameters
+    ----------
+    curve : QuantileCurve
+    sales : array of shape (n_rows,)
+
+    Returns
+    -------
+    crps, spread : float
+        In units sold.
+
+    Examples
+    --------
+    >>> mean_scores(QuantileCurve([0.5], [[1.0], [3.0]]), np.array([1.0, 4.0]))
+    (0.5, 0.0)
+    """
+    return float(curve.crps(sales).mean()), float(curve.std().mean())
 
 
 def row_index(X: pd.DataFrame | ArrayLike) -> pd.Index | None:

@@ -23,7 +23,9 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from qrgmm.checks import Rng, check_options
 from qrgmm.curve import QuantileCurve, choose_levels
 from qrgmm.models.encoding import FieldEncoder, check_unitless, check_varies, choose_encoder, to_frame
-from qrgmm.models.law_model import LawModel, check_lower, fix_seed, location_and_scale, row_index, standardise
+from qrgmm.models.law_model import (
+    LawModel, check_lower, fix_seed, location_and_scale, mean_scores, row_index, standardise,
+)
 from qrgmm.models.training import Trainer, one_thread, split_rows, train
 
 # Levels at which a boosted model is fitted: every one costs a model, and 13 levels were no better than 7.
@@ -397,8 +399,7 @@ class SplineFlow(LawModel, RegressorMixin, BaseEstimator):
                 return loss
 
             def score(network):
-                curve = self._curve(network, design[held_out])
-                return curve.crps(sales[held_out]).mean(), curve.std().mean()
+                return mean_scores(self._curve(network, design[held_out]), sales[held_out])
 
             self.history_ = train(trainer, step, score if len(held_out) else None, len(kept), self, generator)
         self.flow_ = trainer.averaged.requires_grad_(False)
