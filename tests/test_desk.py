@@ -709,3 +709,14 @@ def test_many_sellers_get_a_row_each_and_a_section_if_asked_for(model, past, tmp
     assert re.findall("<h2>(.*)</h2>", text) == ["S204", "S3"] and "those of 2 of 205 sellers" in text
     with pytest.raises(ValueError, match=r"names of memos must be sellers such as .*, got \['Zoe'\]"):
         write_memo(found, tmp_path / "memo.html", ["Zoe"])
+
+
+def test_the_command_reads_files_of_a_european_spreadsheet(tmp_path):
+    rows = "price;ads;units\n" + "2,5;1;1.030\n3,5;2;1.020\n4,5;3;1.010\n5,5;1;1.015\n" * 120
+    (tmp_path / "history.csv").write_bytes(rows.encode("latin-1"))
+    (tmp_path / "sellers.csv").write_bytes("price;ads;name\n3,5;2;Müller\n".encode("latin-1"))
+    files = [str(tmp_path / "sellers.csv"), "--history", str(tmp_path / "history.csv"), "--target", "units"]
+    form = ["--separator", ";", "--decimal", ",", "--thousands", ".", "--encoding", "latin-1"]
+    desk.main([*files, *form, "--name", "name", "--refits", "0", "--output", str(tmp_path / "out")])
+    table = pd.read_csv(tmp_path / "out" / "decisions.csv", index_col="seller")
+    assert table.loc["Müller", "loan"] == pytest.approx(1020, abs=1)

@@ -81,6 +81,10 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--unit-revenue", default=None, help="net revenue of a unit sold: a number, or a column's name")
     parser.add_argument("--categorical", nargs="*", help="columns of text; needed for codes written in digits")
     parser.add_argument("--continuous", nargs="*", help="columns of numbers")
+    parser.add_argument("--separator", default=",", help="between the cells of both files")
+    parser.add_argument("--decimal", choices=[".", ","], help="sign before the decimals, where it is not plain")
+    parser.add_argument("--thousands", choices=[".", ",", "'", " "], help="sign between thousands")
+    parser.add_argument("--encoding", default="utf-8", help="of both files")
     parser.add_argument("--unseen", choices=["refuse", "other"], default="refuse", help="text that no past seller had")
     parser.add_argument("--name", help="the sellers' column of names, all different; without it they are numbered")
     parser.add_argument("--max-late-probability", type=float, help="flag from this value of late_probability on")
@@ -194,7 +198,10 @@ def _decide_files(options):
     flagged += CHAIN_COLUMNS * (options.max_risk_score is not None)
     numbers += flagged + ([unit_revenue] if isinstance(unit_revenue, str) else [])
     text += [options.name] if options.name and options.name not in numbers else []
-    sellers, _ = load_sales_csv(options.sellers, None, list(dict.fromkeys(text)), list(dict.fromkeys(numbers)))
+    # The history has shown how numbers are written; a short file of sellers alone might leave it open.
+    form = _read_form(options) | {"decimal": options.decimal or ("," if options.thousands == "." else ".")}
+    columns = list(dict.fromkeys(text)), list(dict.fromkeys(numbers))
+    sellers, _ = load_sales_csv(options.sellers, None, *columns, **form)
     names = _read_names(options, sellers)
     flags = warning_flags(sellers, options.max_late_probability, options.max_risk_score)
     limits = {name: getattr(options, name) for name in ("max_default_probability", "max_expected_loss_rate", "cap")}
@@ -208,6 +215,11 @@ def _decide_files(options):
         model, history, sales, sellers, limits, unit_revenue, names, flags,
         n_refits=options.refits, loading=options.loading, rng=options.seed, progress=True,
     )
+
+
+def _read_form(options):
+    """How both files are written."""
+    return {name: getattr(options, name) for name in ("separator", "decimal", "thousands", "encoding")}
 
 
 def _read_names(options, sellers):
@@ -239,7 +251,8 @@ def _read_history(options):
         return history, table["Item_Outlet_Sales"] / table["Item_MRP"], "Item_MRP"
     if options.target is None:
         raise ValueError("--history needs --target, the name of its column of sales in units")
-    history, sales = load_sales_csv(options.history, options.target, options.categorical, options.continuous)
+    columns = options.target, options.categorical, options.continuous
+    history, sales = load_sales_csv(options.history, *columns, **_read_form(options))
     return history, sales, _read_unit_revenue(options)
 
 
@@ -250,7 +263,7 @@ def _read_unit_revenue(options):
         number = float(given)
     except ValueError:
         return given
-    if options.unit_revenue in list(read_cells(options.sellers)):
+    if options.unit_revenue in list(read_cells(options.sellers, options.separator, options.encoding)):
         other = repr(number) if repr(number) != given else f"{given}0"
         raise ValueError(
             f"--unit-revenue {given} may be a number or the column {given!r} of {options.sellers}; "

@@ -24,7 +24,13 @@ from qrgmm.checks import Rng, check_options
 from qrgmm.curve import QuantileCurve, choose_levels
 from qrgmm.models.encoding import FieldEncoder, check_unitless, check_varies, choose_encoder, to_frame
 from qrgmm.models.law_model import (
-    LawModel, check_lower, fix_seed, location_and_scale, mean_scores, row_index, standardise,
+    LawModel,
+    check_lower,
+    fix_seed,
+    location_and_scale,
+    mean_scores,
+    row_index,
+    standardise,
 )
 from qrgmm.models.training import Trainer, one_thread, split_rows, train
 
