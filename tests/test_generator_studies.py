@@ -5,7 +5,8 @@ import pytest
 from sklearn.base import BaseEstimator
 
 from qrgmm.curve import QuantileCurve
-from qrgmm.models.generators import CWGAN_SETTINGS, DIFFUSION_SETTINGS, FLOW_SETTINGS
+from qrgmm.models.generators import CWGAN_SETTINGS
+from qrgmm.models.paths import DIFFUSION_SETTINGS, FLOW_SETTINGS
 from qrgmm.studies import generators as generator_studies
 from qrgmm.studies.generators import (
     PUBLISHED,

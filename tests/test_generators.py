@@ -10,15 +10,8 @@ from scipy import stats
 from sklearn.base import clone
 from sklearn.utils.estimator_checks import estimator_checks_generator
 
-from qrgmm.models.generators import (
-    CWGAN_SETTINGS,
-    DIFFUSION_SETTINGS,
-    FLOW_SETTINGS,
-    SIGNAL,
-    ConditionalDiffusion,
-    ConditionalWGAN,
-    RectifiedFlow,
-)
+from qrgmm.models.generators import CWGAN_SETTINGS, ConditionalWGAN
+from qrgmm.models.paths import DIFFUSION_SETTINGS, FLOW_SETTINGS, SIGNAL, ConditionalDiffusion, RectifiedFlow
 
 RNG = np.random.default_rng(0)
 X = RNG.uniform(1, 2, size=(300, 2))

@@ -14,8 +14,9 @@ from qrgmm.curve import QuantileCurve
 from qrgmm.models import deepfm_network
 from qrgmm.models.deepfm import DeepFMQRGMM
 from qrgmm.models.encoding import FieldEncoder
-from qrgmm.models.generators import ConditionalDiffusion, ConditionalWGAN, RectifiedFlow
+from qrgmm.models.generators import ConditionalWGAN
 from qrgmm.models.metamodel import QRGMM
+from qrgmm.models.paths import ConditionalDiffusion, RectifiedFlow
 from qrgmm.models.peers import BoostedQuantiles, Engression, QuantileForest, SplineFlow
 
 MODELS = [

@@ -7,7 +7,8 @@ import torch
 from sklearn.base import clone
 
 from qrgmm.models.deepfm import DeepFMQRGMM
-from qrgmm.models.generators import ConditionalDiffusion, ConditionalWGAN, RectifiedFlow
+from qrgmm.models.generators import ConditionalWGAN
+from qrgmm.models.paths import ConditionalDiffusion, RectifiedFlow
 from qrgmm.models.peers import Engression, SplineFlow
 
 RNG = np.random.default_rng(0)

@@ -8,7 +8,8 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "encoding": ["FieldEncoder"],
         "metamodel": ["QRGMM", "QRGMMChain", "bootstrap_curves"],
         "deepfm": ["DeepFMQRGMM"],
-        "generators": ["ConditionalDiffusion", "ConditionalWGAN", "RectifiedFlow"],
+        "generators": ["ConditionalWGAN"],
+        "paths": ["ConditionalDiffusion", "RectifiedFlow"],
         "peers": ["BoostedQuantiles", "Engression", "QuantileForest", "SplineFlow"],
     },
 )

@@ -10,15 +10,9 @@ from functools import partial
 import numpy as np
 from sklearn.base import clone
 
-from qrgmm.models.generators import (
-    CWGAN_SETTINGS,
-    DIFFUSION_SETTINGS,
-    FLOW_SETTINGS,
-    ConditionalDiffusion,
-    ConditionalWGAN,
-    RectifiedFlow,
-)
+from qrgmm.models.generators import CWGAN_SETTINGS, ConditionalWGAN
 from qrgmm.models.metamodel import QRGMM
+from qrgmm.models.paths import DIFFUSION_SETTINGS, FLOW_SETTINGS, ConditionalDiffusion, RectifiedFlow
 from qrgmm.studies.qrgmm_paper import PROBLEMS, TREATMENTS, exact_distances
 from qrgmm.studies.study import Study, compare_samples, score_rows
 from qrgmm.studies.synthetic import GENERATORS as TUNED

@@ -21,9 +21,10 @@ from qrgmm.loss import pinball_loss
 from qrgmm.metrics import coverage, lies_below
 from qrgmm.models.deepfm import DeepFMQRGMM
 from qrgmm.models.encoding import FieldEncoder
-from qrgmm.models.generators import ConditionalDiffusion, ConditionalWGAN, RectifiedFlow
+from qrgmm.models.generators import ConditionalWGAN
 from qrgmm.models.law_model import LawModel
 from qrgmm.models.metamodel import QRGMM
+from qrgmm.models.paths import ConditionalDiffusion, RectifiedFlow
 from qrgmm.models.peers import BoostedQuantiles, Engression, QuantileForest, SplineFlow
 from qrgmm.risk import largest_loan
 from qrgmm.simulators.cross_border import CrossBorderSales

@@ -16,15 +16,9 @@ from qrgmm.checks import Rng
 from qrgmm.curve import QuantileCurve
 from qrgmm.metrics import coverage, ks_statistic
 from qrgmm.models.deepfm import DeepFMQRGMM
-from qrgmm.models.generators import (
-    CWGAN_SETTINGS,
-    DIFFUSION_SETTINGS,
-    FLOW_SETTINGS,
-    ConditionalDiffusion,
-    ConditionalWGAN,
-    RectifiedFlow,
-)
+from qrgmm.models.generators import CWGAN_SETTINGS, ConditionalWGAN
 from qrgmm.models.metamodel import QRGMM
+from qrgmm.models.paths import DIFFUSION_SETTINGS, FLOW_SETTINGS, ConditionalDiffusion, RectifiedFlow
 from qrgmm.models.peers import BoostedQuantiles, Engression, QuantileForest, SplineFlow
 from qrgmm.risk import risk_profile
 from qrgmm.simulators.fm_location_scale import FM_VARIANTS, FMLocationScale
