@@ -12,7 +12,7 @@ import pandas as pd
 import scipy.sparse as sp
 from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, TransformerMixin, clone
-from sklearn.preprocessing import OrdinalEncoder, StandardScaler
+from sklearn.preprocessing import StandardScaler
 from sklearn.utils.validation import check_is_fitted
 
 MAX_DENSE = 20_000_000  # numbers in a design matrix up to which it is made dense
@@ -108,20 +108,20 @@ class FieldEncoder(TransformerMixin, BaseEstimator):
         self.n_features_in_ = len(self.feature_names_in_)
         self.durations_ = [name for name in continuous if name in X.columns and _kind(X[name]) == "duration"]
         categories, values = self._fields(X)
-        self._levels: Any = None
-        self._scaler: Any = None
         self.categories_, self._frequencies, self._ahead = {}, [], ahead
         if categorical:
-            self._levels = OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=-1).fit(categories)
-            self.categories_ = dict(zip(categorical, self._levels.categories_, strict=True))
+            levels = [np.array(sorted(set(column)), dtype=object) for column in categories.T]
+            self.categories_ = dict(zip(categorical, levels, strict=True))
+            self._lookups = [pd.Index(each) for each in levels]
             for name, levels in ahead.items():
                 others = [level for level in self.categories_[name] if level not in levels]
                 if others:
                     raise ValueError(f"column {name!r} of X has levels that categories does not name: {some(others)}")
-            codes = self._levels.transform(categories).astype(int)
+            codes = self._look_up(categories)
             self._frequencies = [np.bincount(column) / len(X) for column in codes.T]
         if continuous:
-            self._scaler = StandardScaler().fit(values)
+            scaler = StandardScaler().fit(values)
+            self._mean, self._scale = scaler.mean_, scaler.scale_
         return self
 
     def transform(self, X: pd.DataFrame) -> np.ndarray:
@@ -222,12 +222,12 @@ class FieldEncoder(TransformerMixin, BaseEstimator):
         categories, continuous = self._fields(X)
         codes = np.empty((len(X), 0), dtype=int)
         if self.categorical_:
-            codes = self._levels.transform(categories).astype(int)
+            codes = self._look_up(categories)
             self._handle_unseen(categories, codes)
             sizes = np.array([len(levels) for levels in self.categories_.values()])
             codes = np.where(codes < 0, sizes, codes)
         if self.continuous_:
-            continuous = self._scaler.transform(continuous)
+            continuous = (continuous - self._mean) / self._scale
         return codes, continuous
 
     def get_feature_names_out(self, input_features: ArrayLike | None = None) -> np.ndarray:
@@ -257,8 +257,8 @@ class FieldEncoder(TransformerMixin, BaseEstimator):
             "ahead": {name: list(map(_plain, levels)) for name, levels in self._ahead.items()},
             "categories": [list(map(_plain, levels)) for levels in self.categories_.values()],
             "frequencies": [frequency.tolist() for frequency in self._frequencies],
-            "mean": self._scaler.mean_.tolist() if self.continuous_ else [],
-            "scale": self._scaler.scale_.tolist() if self.continuous_ else [],
+            "mean": self._mean.tolist() if self.continuous_ else [],
+            "scale": self._scale.tolist() if self.continuous_ else [],
         }
 
     @classmethod
@@ -287,16 +287,10 @@ class FieldEncoder(TransformerMixin, BaseEstimator):
         encoder.durations_, encoder._ahead = list(state.get("durations", [])), _known_ahead(ahead)
         encoder.feature_names_in_ = np.array([*encoder.categorical_, *encoder.continuous_], dtype=object)
         encoder.n_features_in_ = len(encoder.feature_names_in_)
-        encoder._levels = encoder._scaler = None
         encoder.categories_ = dict(zip(encoder.categorical_, levels, strict=True))
+        encoder._lookups = [pd.Index(each) for each in levels]
         encoder._frequencies = [np.array(each) for each in state["frequencies"]]
-        if levels:
-            known = OrdinalEncoder(categories=levels, handle_unknown="use_encoded_value", unknown_value=-1)
-            encoder._levels = known.fit(np.array([[each[0] for each in levels]], dtype=object))
-        if encoder.continuous_:
-            mean, scale = np.array(state["mean"]), np.array(state["scale"])
-            encoder._scaler = StandardScaler().fit(mean[None])
-            encoder._scaler.scale_ = scale
+        encoder._mean, encoder._scale = np.array(state["mean"]), np.array(state["scale"])
         return encoder
 
     def _fields(self, X):
@@ -304,24 +298,34 @@ class FieldEncoder(TransformerMixin, BaseEstimator):
         absent = [name for name in self.feature_names_in_ if name not in X.columns]
         if absent:
             raise ValueError(f"X has no columns {some(absent)}; it has {some(X.columns)}")
-        _refuse_twice([name for name in X.columns if name in set(self.feature_names_in_)])
-        for name in self.feature_names_in_:
-            if X[name].isna().any():
-                missing = int(X[name].isna().sum())
+        used = set(self.feature_names_in_)
+        _refuse_twice([name for name in X.columns if name in used])
+        # Pandas takes its time for each look at a column: one row at the counter should not wait for many.
+        columns = {name: X[name] for name in self.feature_names_in_}
+        for name, column in columns.items():
+            missing = int(pd.isna(column.array).sum())
+            if missing:
                 raise ValueError(f"column {name!r} of X has {missing} missing values; fill or drop them")
         continuous = np.empty((len(X), len(self.continuous_)))
         for i, name in enumerate(self.continuous_):
-            continuous[:, i] = self._numbers(name, X[name])
+            continuous[:, i] = self._numbers(name, columns[name])
         if not np.isfinite(continuous).all():
             bad = [name for name, column in zip(self.continuous_, continuous.T) if not np.isfinite(column).all()]
             raise ValueError(f"columns {some(bad)} of X must be finite, got infinity")
-        for name in self.categorical_:
-            kinds = sorted({type(level).__name__ for level in X[name]})
+        categories = np.empty((len(X), len(self.categorical_)), dtype=object)
+        for i, name in enumerate(self.categorical_):
+            categories[:, i] = columns[name].astype(object).array
+            kinds = sorted({type(level).__name__ for level in categories[:, i]})
             if len(kinds) > 1:
                 raise ValueError(f"column {name!r} of X must hold levels of one type, got {some(kinds)}")
-            if not isinstance(X[name].iloc[0], Hashable):
+            if not isinstance(categories[0, i], Hashable):
                 raise ValueError(f"column {name!r} of X must hold strings, numbers or other levels, got {kinds[0]}")
-        return X[self.categorical_].astype(object).to_numpy(), continuous
+        return categories, continuous
+
+    def _look_up(self, categories):
+        """Codes of levels, -1 where they are not known."""
+        found = [lookup.get_indexer(column) for lookup, column in zip(self._lookups, categories.T)]
+        return np.column_stack(found).astype(int)
 
     def _numbers(self, name, column):
         """Return a continuous field as floats, durations in days."""
