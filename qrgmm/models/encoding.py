@@ -112,7 +112,7 @@ class FieldEncoder(TransformerMixin, BaseEstimator):
         if categorical:
             levels = [np.array(sorted(set(column)), dtype=object) for column in categories.T]
             self.categories_ = dict(zip(categorical, levels, strict=True))
-            self._lookups = [pd.Index(each) for each in levels]
+            self._codes = [{level: code for code, level in enumerate(each)} for each in levels]
             for name, levels in ahead.items():
                 others = [level for level in self.categories_[name] if level not in levels]
                 if others:
@@ -288,7 +288,7 @@ class FieldEncoder(TransformerMixin, BaseEstimator):
         encoder.feature_names_in_ = np.array([*encoder.categorical_, *encoder.continuous_], dtype=object)
         encoder.n_features_in_ = len(encoder.feature_names_in_)
         encoder.categories_ = dict(zip(encoder.categorical_, levels, strict=True))
-        encoder._lookups = [pd.Index(each) for each in levels]
+        encoder._codes = [{level: code for code, level in enumerate(each)} for each in levels]
         encoder._frequencies = [np.array(each) for each in state["frequencies"]]
         encoder._mean, encoder._scale = np.array(state["mean"]), np.array(state["scale"])
         return encoder
@@ -324,8 +324,8 @@ class FieldEncoder(TransformerMixin, BaseEstimator):
 
     def _look_up(self, categories):
         """Codes of levels, -1 where they are not known."""
-        found = [lookup.get_indexer(column) for lookup, column in zip(self._lookups, categories.T)]
-        return np.column_stack(found).astype(int)
+        found = [[codes.get(level, -1) for level in column] for codes, column in zip(self._codes, categories.T)]
+        return np.array(found, dtype=int).T
 
     def _numbers(self, name, column):
         """Return a continuous field as floats, durations in days."""
