@@ -584,7 +584,7 @@ def test_a_threshold_out_of_range_is_refused():
 
 def test_an_output_that_cannot_be_written_is_refused_before_anything_is_fitted(files, monkeypatch, capsys, tmp_path):
     monkeypatch.setattr(QRGMM, "fit", lambda *_: pytest.fail("fitted"))
-    (tmp_path / "file").write_text("x")
+    (tmp_path / "file").write_text("x", encoding="utf-8")
     (tmp_path / "full" / "memo.html").mkdir(parents=True)
     for output in ("file", "file/below", "full", "/proc/desk"):
         with pytest.raises(SystemExit):
@@ -596,7 +596,7 @@ def test_an_output_that_cannot_be_written_is_refused_before_anything_is_fitted(f
 @pytest.mark.parametrize("failing", [1, 2])
 def test_both_files_are_new_or_none_is(tmp_path, monkeypatch, failing):
     first, second, calls = tmp_path / "a", tmp_path / "b", []
-    first.write_text("old a")
+    first.write_text("old a", encoding="utf-8")
 
     def replace(source, target, os_replace=os.replace):
         calls.append(target)
@@ -607,10 +607,11 @@ def test_both_files_are_new_or_none_is(tmp_path, monkeypatch, failing):
     monkeypatch.setattr(os, "replace", replace)
     with pytest.raises(OSError, match="disk full"):
         write_together({first: "new a", second: "new b"})
-    assert first.read_text() == "old a" and [path.name for path in tmp_path.iterdir()] == ["a"]
+    assert first.read_text(encoding="utf-8") == "old a" and [path.name for path in tmp_path.iterdir()] == ["a"]
     monkeypatch.undo()
     write_together({first: "new a", second: "new b"})
-    assert (first.read_text(), second.read_text()) == ("new a", "new b") and len(list(tmp_path.iterdir())) == 2
+    assert [path.read_text(encoding="utf-8") for path in (first, second)] == ["new a", "new b"]
+    assert len(list(tmp_path.iterdir())) == 2
 
 
 def test_names_are_no_formulas_for_a_spreadsheet(files):
