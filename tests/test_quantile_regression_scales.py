@@ -11,7 +11,7 @@ import scipy.sparse as sp
 import qrgmm.quantile_regression.grid as solver
 from qrgmm.quantile_regression.grid import fit_quantile_grid
 from qrgmm.quantile_regression.screening import PUSH, _relative_gap
-from qrgmm.quantile_regression.simplex import settle
+from qrgmm.quantile_regression.settling import settle
 
 LEVELS = ["0.1", "0.5", "0.9"]
 SIZES = [1e8, 1e9, 1e10, 1e12, 1e15]

@@ -25,7 +25,8 @@ from scipy.linalg.lapack import dpstrf
 
 from qrgmm.checks import check_levels
 from qrgmm.quantile_regression.screening import fit_by_screening
-from qrgmm.quantile_regression.simplex import EPS, Design, fit_by_simplex, settle
+from qrgmm.quantile_regression.settling import EPS, settle
+from qrgmm.quantile_regression.simplex import Design, fit_by_simplex
 
 GAP_TOLERANCE = 1e-6
 MAX_DENSE = 100_000_000  # numbers in a sparse design that may be made dense to see which columns are independent
