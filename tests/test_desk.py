@@ -721,3 +721,15 @@ def test_the_command_reads_files_of_a_european_spreadsheet(tmp_path):
     desk.main([*files, *form, "--name", "name", "--refits", "0", "--output", str(tmp_path / "out")])
     table = pd.read_csv(tmp_path / "out" / "decisions.csv", index_col="seller")
     assert table.loc["Müller", "loan"] == pytest.approx(1020, abs=1)
+
+
+def test_refits_keep_a_level_that_is_rare_in_the_history(tmp_path):
+    """Twenty resamples lose a shop of two sales with probability one, as good as."""
+    rng = np.random.default_rng(3)
+    history = pd.DataFrame({"store": ["rare"] * 2 + list(rng.choice(["a", "b"], 198)), "price": rng.uniform(1, 2, 200)})
+    history.assign(units=rng.gamma(4, 20, 200).round()).to_csv(tmp_path / "history.csv", index=False)
+    (tmp_path / "sellers.csv").write_text("store,price\nrare,1.5\n", encoding="utf-8")
+    files = [str(tmp_path / "sellers.csv"), "--history", str(tmp_path / "history.csv"), "--target", "units"]
+    desk.main([*files, "--refits", "20", "--output", str(tmp_path / "out")])
+    table = pd.read_csv(tmp_path / "out" / "decisions.csv")
+    assert table[["loan", "loan_low", "loan_high"]].notna().all(axis=None)
