@@ -518,7 +518,8 @@ def test_other_files_are_refused(tmp_path):
 
 def test_what_json_cannot_hold_is_not_half_written(tmp_path):
     frame = FRAME.assign(day=pd.to_datetime("2020-01-01"))
-    model = clone(MODEL).fit(frame, SALES)
+    encoder = FieldEncoder(categorical=["store", "promoted", "day"])
+    model = clone(MODEL).set_params(encoder=encoder).fit(frame, SALES)
     with pytest.raises(ValueError, match="levels of column 'day' must be strings or numbers to be written, got Times"):
         model.save(tmp_path / "model")
     assert list(tmp_path.iterdir()) == []

@@ -75,5 +75,6 @@ def test_every_published_number_of_a_model_of_ours_has_ours_beside_it(study):
 
 def test_every_recorded_file_is_described():
     text = (RESULTS.parent / "README.md").read_text(encoding="utf-8")
-    names = {path.stem.removesuffix("_paper").removesuffix("_tiny") for path in RESULTS.iterdir() if path.is_file()}
+    stems = {path.name.split(".")[0] for path in RESULTS.iterdir() if path.is_file()}
+    names = {stem.removesuffix("_paper").removesuffix("_tiny") for stem in stems}
     assert [name for name in names if f"`{name}" not in text] == []

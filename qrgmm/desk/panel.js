@@ -39,8 +39,15 @@
     return q[knot] - share * (q[knot] - q[left]);
   }
 
+  // The sales that pay the loan; where those on a knot do up to rounding, that knot. Products with powers of two are exact.
+  function breakEven(q, revenue, loan) {
+    const sales = loan / revenue, slack = Number.isInteger(Math.log2(revenue)) ? 0 : 2 * Number.EPSILON * Math.abs(sales);
+    const knot = q[Math.min(countKnots(q, sales - slack, false), q.length - 1)];
+    return Math.abs(knot - sales) <= slack ? knot : sales;
+  }
+
   function riskAt(law, q, revenue, loan) {
-    const [probability, shortfall] = moments(law, q, loan / revenue);
+    const [probability, shortfall] = moments(law, q, breakEven(q, revenue, loan));
     const expected = revenue * shortfall;
     return { default_probability: probability, expected_loss: expected, loss_given_default: expected / probability };
   }

@@ -306,7 +306,7 @@ class FieldEncoder(TransformerMixin, BaseEstimator):
             missing = int(pd.isna(column.array).sum())
             if missing:
                 raise ValueError(f"column {name!r} of X has {missing} missing values; fill or drop them")
-        continuous = np.empty((len(X), len(self.continuous_)))
+        continuous = np.empty((len(X), len(self.continuous_)), order="F")  # sums along columns keep their last bit
         for i, name in enumerate(self.continuous_):
             continuous[:, i] = self._numbers(name, columns[name])
         if not np.isfinite(continuous).all():

@@ -148,7 +148,8 @@ class Generator(LawModel, RegressorMixin, BaseEstimator):
         rng = np.random.default_rng(self.seed_)
         hypercube = stats.qmc.LatinHypercube(self._noise_dim, rng=rng).random(n_draws)
         noise = torch.as_tensor(stats.norm.ppf(hypercube))[None]
-        return QuantileCurve.from_draws(self._draws(network, X, n_draws, lambda rows, draws: noise[:, draws]), index)
+        draws = self._draws(network, X, n_draws, lambda rows, draws: noise[:, draws])
+        return QuantileCurve.from_draws(draws, index)
 
     def _draws(self, network, X, n_draws, noise):
         n_draws = check_count("n_draws", n_draws)
