@@ -48,7 +48,8 @@ def test_a_record_is_complete_and_says_where_it_comes_from(study, size):
     assert record["n_replications"] >= default_replications(study, size)
 
 
-@pytest.mark.parametrize("study", STUDIES)
+# Those of cross-border sales are in a file of their own: a file is one worker's work.
+@pytest.mark.parametrize("study", [study for study in STUDIES if not study.startswith("cross_border")])
 def test_replication_0_of_size_tiny_is_what_is_recorded(study, need_data):
     if study.startswith("big_mart"):
         need_data("bigmart_train.csv")
