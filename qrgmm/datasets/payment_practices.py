@@ -137,8 +137,8 @@ def read_payment_practices(path: str | PathLike) -> pd.DataFrame:
     pandas.DataFrame
         One row per report with the columns `COLUMNS`: company numbers as text of eight characters, dates, percentages
         and days as floats, yes/no answers as 1.0 and 0.0; NaN and NaT where the export is blank. Dates win over a
-        period; where only the period is given, it starts on the first of a month and ends on the last, and a `Filing
-        date` that is not given is missing.
+        period; where only the period is given, it starts on the first of a month and ends on the last; a filing
+        date that is not given is missing.
 
     Raises
     ------
