@@ -434,6 +434,15 @@ def test_comparable_sellers_do_not_depend_on_the_blocks_of_the_history(found, mo
         np.testing.assert_allclose(distances[i, one], distances[i, other], atol=1e-9)
 
 
+def test_laws_that_differ_by_rounding_are_ordered_by_row():
+    rng = np.random.default_rng(6)
+    base = np.sort(rng.gamma(2.0, 500.0, size=(12, 4)), axis=1)
+    laws = base[rng.integers(12, size=400)]
+    curve, exact = (QuantileCurve([0.1, 0.3, 0.4, 0.8], values) for values in (base[:3] + 7.0, laws))
+    rounded = QuantileCurve([0.1, 0.3, 0.4, 0.8], laws * (1 + rng.uniform(-4e-16, 4e-16, size=(400, 1))))
+    np.testing.assert_array_equal(desk.nearest_laws(curve, rounded, 90)[0], desk.nearest_laws(curve, exact, 90)[0])
+
+
 # Doubts.
 
 

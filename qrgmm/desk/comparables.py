@@ -68,7 +68,8 @@ def nearest_laws(curve: QuantileCurve, others: QuantileCurve, n_nearest: int) ->
     Returns
     -------
     rows, distances : arrays of shape (n_rows, n_nearest)
-        Rows of `others`, the nearest first, the lower row first where distances are equal; and how far, in units sold.
+        Rows of `others`, the nearest first, the lower row first where distances are equal up to rounding; and how far,
+        in units sold.
 
     Raises
     ------
@@ -98,9 +99,17 @@ def nearest_laws(curve: QuantileCurve, others: QuantileCurve, n_nearest: int) ->
         reach = distances_of(np.argpartition(apart, n_nearest - 1)[:n_nearest]).max()
         candidates = np.flatnonzero(apart <= reach * (1 + 1e-9) + 1e-12)
         found = distances_of(candidates)
-        order = np.argsort(found, kind="stable")[:n_nearest]
+        order = _nearest_first(found)[:n_nearest]
         rows[i], distances[i] = candidates[order], found[order]
     return rows, distances
+
+
+def _nearest_first(distances):
+    """Order of distances; those of one law to itself, predicted in another block of rows, differ by rounding only."""
+    order = np.argsort(distances, kind="stable")
+    sorted_distances = distances[order]
+    farther = np.diff(sorted_distances, prepend=0) > 1e-12 * sorted_distances[-1]
+    return order[np.lexsort((order, np.cumsum(farther)))]
 
 
 def _check_levels(curve, others):

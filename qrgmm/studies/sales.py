@@ -412,7 +412,7 @@ def _big_mart_models():
 
 _PEERS = ["diffusion", "rectified_flow", "engression", "quantile_forest", "lightgbm", "spline_flow"]
 _SPLITS = {"tiny": {"n_rows": 1500, "n_members": 2}, "paper": {}}
-_TUNING = {"tiny": {"n_rows": 1000}, "paper": {}}
+_TUNING = {"tiny": {"n_rows": 300}, "paper": {}}
 _STAND_IN = "the paper's data are private: simulated rows with its dimensions"
 _TUNED = "settings chosen on held-out rows"
 STUDIES = {
