@@ -1,5 +1,6 @@
 """QRGMM-dagger: its identities and gradients, what each option does, seeds, files, replications, and refusals."""
 
+import warnings
 from dataclasses import replace
 from itertools import combinations
 
@@ -29,7 +30,7 @@ from qrgmm.models.deepfm_network import (
     to_quantiles,
 )
 from qrgmm.models.encoding import FieldEncoder
-from qrgmm.quantile_regression.grid import fit_quantile_grid
+from qrgmm.simulators.fm_location_scale import FMLocationScale
 
 RNG = np.random.default_rng(0)
 N = 90
@@ -66,10 +67,9 @@ def small_network(network, n_levels=5, dtype=torch.float32):
 
 def start(model, X, y, parts="fm+deep"):
     """The parameters of the flexible kind before the first step, and the encoder."""
-    frame, _, _, sales = model._prepare(X, y)
+    _, _, sales = model._prepare(X, y)
     generators = [torch.Generator().manual_seed(seed) for seed in range(model.n_members)]
-    network = replace(FLEXIBLE, parts=parts)
-    return model._start(network, frame, sales, generators), sales
+    return model._start(replace(FLEXIBLE, parts=parts), sales, generators), sales
 
 
 # The network
@@ -221,7 +221,7 @@ def test_each_part_learns_from_the_fields(monkeypatch):
     monkeypatch.undo()
     monkeypatch.setattr(deepfm_network, "MIN_BATCHES", 10)
     for parts in PARTS:
-        assert clone(MODEL).set_params(parts=parts, stack=False).fit(FRAME, SALES).score(FRAME, SALES) > 0.9
+        assert clone(MODEL).set_params(parts=parts, kinds="flexible").fit(FRAME, SALES).score(FRAME, SALES) > 0.9
 
 
 @pytest.mark.parametrize("index", [range(N), range(100, 100 + N), np.linspace(1, 0, N), list("ab") * (N // 2)])
@@ -241,7 +241,7 @@ def test_the_columns_of_an_array_are_continuous_fields():
 
 
 @pytest.mark.parametrize("columns", [["store"], ["price"], ["store", "promoted"]])
-@pytest.mark.parametrize("options", [{"linear_start": True}, {"parts": "deep"}, {"head": "increments"}])
+@pytest.mark.parametrize("options", [{"curved": False}, {"parts": "deep"}, {"head": "increments"}])
 def test_one_kind_of_field_is_enough(columns, options):
     model = clone(MODEL).set_params(**options).fit(FRAME[columns], SALES)
     assert np.isfinite(model.predict(FRAME[columns])).all()
@@ -269,7 +269,7 @@ def test_sales_may_come_in_whole_numbers_and_other_units():
     np.testing.assert_allclose(other.predict(FRAME), 1024 * model.predict(FRAME) + 4096, rtol=1e-3)
 
 
-@pytest.mark.parametrize("options", [{}, {"early_stopping": True}, {"stack": False}])
+@pytest.mark.parametrize("options", [{}, {"kinds": "stiff"}, {"kinds": "flexible"}])
 @pytest.mark.parametrize("n_rows", [2, 3, 7])
 def test_as_many_rows_as_members_are_enough(n_rows, options):
     model = clone(MODEL).set_params(levels=None, n_members=n_rows, **options).fit(FRAME[:n_rows], SALES[:n_rows])
@@ -291,7 +291,7 @@ def test_unseen_categories_are_refused_or_have_vectors_of_zero():
     with pytest.raises(ValueError, match=r"column 'store' of X has levels never seen in fit: \['z'\]"):
         clone(MODEL).fit(FRAME, SALES).predict(new)
     # Order of the fields: store with codes 0 to 3, promoted with codes 4 to 6; 3 and 6 are those never seen.
-    model = clone(MODEL).set_params(encoder=FieldEncoder(unseen="other"), stack=False).fit(FRAME, SALES)
+    model = clone(MODEL).set_params(encoder=FieldEncoder(unseen="other"), kinds="flexible").fit(FRAME, SALES)
     for name in ("embedding", "first"):
         zero = (model.parameters_[0][name] == 0).all(dim=2)
         assert zero.tolist() == [[False, False, False, True, False, False, True]] * 2
@@ -334,81 +334,72 @@ def test_the_mean_of_members_and_kinds_is_read_at_the_calibrated_levels():
 
 
 def test_without_options_there_is_one_kind_on_all_rows_at_its_own_levels():
-    model = clone(MODEL).set_params(stack=False, recalibrate=False, n_members=1).fit(FRAME, SALES)
+    model = clone(MODEL).set_params(kinds="flexible", recalibrate=False, n_members=1).fit(FRAME, SALES)
     np.testing.assert_array_equal(model.recalibrated_levels_, model.levels_)
     assert model.weights_.tolist() == [1] and len(model.networks_) == len(model.parameters_) == 1
 
 
-def trained(network, held_out=None):
+def trained(network):
     """Two members of the small network after training in whole batches."""
     parameters, codes, basis = small_network(network)
-    y, rows, levels = torch.linspace(-2, 2, 14).reshape(2, 7), torch.arange(14).reshape(2, 7), torch.arange(1, 6) / 6
+    y, rows, levels = torch.linspace(-2, 2, 14), torch.arange(14).reshape(2, 7)[:, :5], torch.arange(1, 6) / 6
     generators = [torch.Generator().manual_seed(5) for _ in range(2)]
-    data = codes.flatten(0, 1), basis.flatten(0, 1), y.flatten(), rows[:, :5], levels
-    found = deepfm_network.train(
-        network, parameters, *data, generators, None if held_out is None else rows[:, held_out]
-    )
-    if held_out is None:
-        left = torch.tensor([5, 6])
-        quantiles = predict_members(network, found, codes[:, left], basis[:, left])
-        return found, pinball_loss(y[:, left, None], quantiles, levels).mean(dim=(1, 2))
-    return found
+    data = codes.flatten(0, 1), basis.flatten(0, 1), y, rows, levels
+    return deepfm_network.train(network, parameters, *data, generators)
 
 
 def test_weights_are_averaged_over_the_second_half_of_training(monkeypatch):
     monkeypatch.setattr(deepfm_network, "MIN_BATCHES", 1)  # one step an epoch
     network = replace(FLEXIBLE, n_epochs=3, hidden=(3, 3))
-    (second, _), (third, _) = (trained(replace(network, average=False, n_epochs=n)) for n in (2, 3))
-    averaged, _ = trained(network)
+    second, third = (trained(replace(network, average=False, n_epochs=n)) for n in (2, 3))
+    averaged = trained(network)
     for name in averaged:
         torch.testing.assert_close(averaged[name], (second[name] + third[name]) / 2)
     assert (second["output"] != third["output"]).any()
 
 
-def test_early_stopping_gives_each_member_its_best_epoch():
-    network = replace(FLEXIBLE, n_epochs=8, average=False, hidden=(3, 3), rate=0.3)
-    kept = trained(network, held_out=[5, 6])
-    epochs, losses = zip(*(trained(replace(network, n_epochs=n)) for n in range(1, 9)))
-    best = torch.stack(losses).argmin(dim=0)
-    assert best[0] != best[1] and best.min() < 7, "the members differ, and the last epoch is not the best"
-    for name, value in kept.items():
-        for member in range(2):
-            torch.testing.assert_close(value[member], epochs[best[member]][name][member])
-
-
-def test_early_stopping_looks_at_the_rows_left_out(monkeypatch):
+def test_members_leave_out_other_rows(monkeypatch):
     seen = []
 
-    def look(network, parameters, codes, basis, y, rows, levels, generators, held_out=None, progress=False):
-        seen.append((rows.numpy(), None if held_out is None else held_out.numpy()))
+    def look(network, parameters, codes, basis, y, rows, levels, generators, progress=False):
+        seen.append(rows.numpy())
         return parameters
 
     monkeypatch.setattr(deepfm, "train", look)
-    model = clone(MODEL).set_params(n_members=4)
-    model.fit(FRAME, SALES)
-    model.set_params(early_stopping=True).fit(FRAME, SALES)
-    for rows, held_out in seen:
+    clone(MODEL).set_params(n_members=4).fit(FRAME, SALES)
+    for rows in seen:
         assert [len(set(row)) for row in rows] == [68] * 4  # of 90 rows each member leaves out 22
-        assert (held_out is None) == (seen[0][1] is None) or held_out.shape == (4, 22)
-    rows, held_out = seen[-1]
-    assert seen[0][1] is None and len(set(held_out.ravel())) == 88
-    assert all(sorted([*row, *out]) == list(range(N)) for row, out in zip(rows, held_out))
+        left_out = np.concatenate([np.setdiff1d(np.arange(N), row) for row in rows])
+        assert len(set(left_out)) == 88
 
 
-def test_a_linear_start_is_the_median_regression():
-    model = clone(MODEL).set_params(linear_start=True)
-    frame = FRAME.assign(other=np.sin(np.arange(N)))
-    parameters, sales = start(model, frame, SALES, parts="fm")
-    codes, x = model._encode(frame)
-    parameters |= {name: 0 * parameters[name] for name in ("embedding", "curve")}  # the products of pairs are noise
-    basis = torch.tensor(field_basis(x, np.quantile(x, np.linspace(0, 1, 6), axis=0)))[None].expand(2, -1, -1, -1)
-    outputs = network_outputs(parameters, replace(FLEXIBLE, parts="fm"), torch.tensor(codes).expand(2, -1, -1), basis)
-    design = np.column_stack([np.ones(N), model.encoder_.transform(frame)])
-    expected = design @ fit_quantile_grid(design, sales, [0.5]).coef[0]
-    # What is left are the other first-order weights, of standard deviation 0.01.
-    np.testing.assert_allclose(outputs[..., 0], np.tile(expected, (2, 1)), atol=0.08)
-    far, _ = start(clone(MODEL), frame, SALES, parts="fm")
-    assert far["bias"].abs().max() == 0 and far["first"].abs().max() < 0.08
+@pytest.mark.parametrize("kinds", ["flexible", "stiff"])
+def test_ablations_differ_in_what_the_output_layer_reads_and_in_nothing_else(kinds):
+    models = {parts: clone(MODEL).set_params(parts=parts, kinds="flexible") for parts in PARTS}
+    networks = {parts: model._kinds() for parts, model in models.items()}
+    assert all(replace(each, parts="fm") == networks["fm"][0] for (each,) in networks.values())
+    alone = clone(MODEL).set_params(kinds=kinds)._kinds()
+    assert alone == [dict(zip(("flexible", "stiff"), clone(MODEL)._kinds()))[kinds]]
+
+
+def test_training_starts_with_products_of_both_signs():
+    parameters = start_parameters(FLEXIBLE, 5, (1, 1), np.zeros((1, 3)), [torch.Generator().manual_seed(1)])
+    location, scale = parameters["output"][0, 2:8].T
+    assert location.tolist() == [1, -1, 1, -1, 0, 0] and scale.tolist() == [0, 0, 0, 0, 1, -1]
+
+
+@pytest.mark.parametrize("parts", ["fm+deep", "fm"])
+def test_sales_and_what_is_left_of_a_stock_are_learned_alike(parts, monkeypatch):
+    """Sales turned round at a constant: the products of all pairs change their signs, and the task is no harder."""
+    monkeypatch.undo()  # networks as they are
+    simulator = FMLocationScale()
+    X = simulator.draw_covariates(2600, np.random.default_rng(0))
+    y, X_test, scores = simulator.draw(X, np.random.default_rng(1)), X[2000:], []
+    for sales in (y, 400 - y):
+        model = DeepFMQRGMM(parts=parts, levels=19, n_members=3, encoder=FieldEncoder(unseen="other"))
+        with warnings.catch_warnings(action="ignore"):
+            scores.append(model.fit(X[:2000], sales[:2000]).predict_curve(X_test).crps(sales[2000:]).mean())
+    assert abs(scores[0] - scores[1]) < 0.05 * scores[0]
 
 
 def test_weights_of_two_kinds_are_the_best_of_a_grid():
@@ -538,13 +529,12 @@ def test_what_json_cannot_hold_is_not_half_written(tmp_path):
         ({"n_members": 1}, "n_members must be a whole number of at least 2 with these options, got 1"),
         ({"n_members": 2.5}, "n_members must be a whole number of at least 2 with these options, got 2.5"),
         ({"n_members": "3"}, "n_members must be a whole number of at least 2 with these options, got '3'"),
-        ({"n_members": 0, "stack": False, "recalibrate": False}, "n_members must be a whole number of at least 1"),
+        ({"n_members": 0, "kinds": "stiff", "recalibrate": False}, "n_members must be a whole number of at least 1"),
         ({"n_members": N + 1}, f"X needs at least {N + 1} rows, got n_samples = {N}"),
         ({"levels": 1}, "m must be a whole number of at least 2, got 1"),
         ({"levels": [0.5, 0.2]}, "levels must be strictly increasing"),
         ({"levels": [0.5, 1.0]}, r"levels must lie inside \(0, 1\)"),
-        ({"linear_start": True, "parts": "deep"}, "linear_start needs a factorization machine and the head 'location"),
-        ({"linear_start": True, "head": "free"}, "got parts='fm.deep' and head='free'"),
+        ({"kinds": "stack"}, r"kinds must be one of \('both', 'flexible', 'stiff'\), got 'stack'"),
     ],
 )
 def test_bad_options_are_refused(options, message):

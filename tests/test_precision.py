@@ -15,7 +15,7 @@ RNG = np.random.default_rng(0)
 X = pd.DataFrame({"store": RNG.choice(["a", "b", "c"], 200), "price": RNG.uniform(1, 2, 200)})
 SALES = X["store"].map({"a": 10.0, "b": 20.0, "c": 30.0}).to_numpy() * X["price"].to_numpy() + RNG.exponential(size=200)
 OURS = [
-    DeepFMQRGMM(levels=9, n_members=2, linear_start=True, early_stopping=True, random_state=0),
+    DeepFMQRGMM(levels=9, n_members=2, random_state=0),
     DeepFMQRGMM(levels=9, n_members=2, head="increments", average=False, random_state=0),
     ConditionalWGAN(hidden=(8,), n_epochs=2, dropout=0.1, n_draws=20),
     RectifiedFlow(hidden=(8,), n_epochs=2, dropout=0.1, n_draws=20),

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy import stats
+from sklearn.linear_model import LinearRegression
 
 from qrgmm.simulators import bank_queue
 from qrgmm.simulators.bank_queue import BankQueue
@@ -313,23 +314,26 @@ def test_rates_and_patiences_must_be_positive():
 MACHINES = {"base": (2, 0.5), "long vectors": (4, 0.7), "products alone": (3, 0.0), "main effects alone": (2, 1.0)}
 each_machine = pytest.mark.parametrize("machine", MACHINES.values(), ids=MACHINES)
 each_variant = pytest.mark.parametrize("variant", FM_VARIANTS)
+each_draw = pytest.mark.parametrize("parameters", [None, 1, 2])
 
 
 @each_machine
 def test_a_factorization_machine_is_the_double_sum_over_one_hot_fields(machine):
     rng = np.random.default_rng(30)
-    z = FactorizationMachine(*machine, rng)
+    signs = rng.choice([-1.0, 1.0], machine[0])
+    z = FactorizationMachine(*machine, rng, signs)
     category, seller, x = rng.integers(0, 100, 5), rng.integers(0, 300, 5), rng.normal(size=(5, 10))
     weights, vectors = np.concatenate(z.weights), np.concatenate(z.vectors)
     for row, value in enumerate(z(category, seller, x)):
         inputs = np.concatenate([np.eye(100)[category[row]], np.eye(300)[seller[row]], x[row]])
         active = np.flatnonzero(inputs)
-        pairs = (vectors[i] @ vectors[j] * inputs[i] * inputs[j] for i, j in combinations(active, 2))
+        pairs = ((signs * vectors[i]) @ vectors[j] * inputs[i] * inputs[j] for i, j in combinations(active, 2))
         assert value == pytest.approx(z.scales[0] * weights @ inputs + z.scales[1] * sum(pairs), rel=1e-10)
 
 
+@pytest.mark.parametrize("mixed", [False, True])
 @each_machine
-def test_a_factorization_machine_has_mean_0_and_variance_1_exactly(machine):
+def test_a_factorization_machine_has_mean_0_and_variance_1_exactly(machine, mixed):
     # Moments to the fourth of independent signs, as 128 rows have them: the last three columns are products of others.
     signs = np.array(list(product([-1.0, 1.0], repeat=7)))
     a, b, c, d, e, f, g = signs.T
@@ -337,7 +341,8 @@ def test_a_factorization_machine_has_mean_0_and_variance_1_exactly(machine):
     subsets = (list(some) for k in (1, 2, 3, 4) for some in combinations(range(10), k))
     assert all(x[:, some].prod(axis=1).sum() == 0 for some in subsets)
     category, seller = np.divmod(np.arange(30_000), 300)
-    z = FactorizationMachine(*machine, np.random.default_rng(31))
+    mixed_signs = (-1.0) ** np.arange(machine[0]) if mixed else None
+    z = FactorizationMachine(*machine, np.random.default_rng(31), mixed_signs)
     moments = np.zeros(2)
     for row in x:
         values = z(category, seller, row[None])
@@ -345,11 +350,14 @@ def test_a_factorization_machine_has_mean_0_and_variance_1_exactly(machine):
     np.testing.assert_allclose(moments, [0, 1], atol=1e-10)
 
 
+@each_draw
 @each_variant
-def test_location_and_scale_of_sales_are_as_described(variant):
-    simulator = FMLocationScale(variant)
+def test_location_and_scale_of_sales_are_as_described(variant, parameters):
+    simulator = FMLocationScale(variant, parameters)
     X = simulator.draw_covariates(20_000, rng=32)
     location, scale = simulator._location_and_scale(X)
+    if variant == "reflected":
+        location = 400 - location
     rank, main_share, spread = FM_VARIANTS[variant]
     assert simulator._location.vectors[0].shape == (100, rank)
     # At most one row in a hundred is at the bound of 20, so that four standard errors are left.
@@ -363,7 +371,7 @@ def test_location_and_scale_of_sales_are_as_described(variant):
     quantiles = simulator.ppf(X[:500], [0.0, 1e-6])
     assert (quantiles > 0).all()
     mean, variance, skewness = simulator.noise.stats("mvs")
-    np.testing.assert_allclose([mean, variance, skewness], [0, 1, 1], atol=1e-12)
+    np.testing.assert_allclose([mean, variance, skewness], [0, 1, -1 if variant == "reflected" else 1], atol=1e-12)
 
 
 def test_the_variant_that_is_no_factorization_machine_adds_a_wave_and_a_bent_line():
@@ -375,6 +383,41 @@ def test_the_variant_that_is_no_factorization_machine_adds_a_wave_and_a_bent_lin
     expected = np.maximum(100 + 25 * (z + added) / np.sqrt(2.5), 20)
     inside = z > -3.2  # where the base variant is not at its bound
     np.testing.assert_allclose(other._location_and_scale(X)[0][inside, 0], expected[inside], rtol=1e-12)
+
+
+@each_draw
+def test_variants_are_made_from_the_base(parameters):
+    base, reflected, log_scale = (FMLocationScale(each, parameters) for each in ("base", "reflected", "log_scale"))
+    X, levels = base.draw_covariates(300, rng=33), np.array([0.05, 0.5, 0.9])
+    np.testing.assert_allclose(reflected.ppf(X, levels), 400 - base.ppf(X, 1 - levels), rtol=1e-12)
+    location, scale = (each[:, 0] for each in base._location_and_scale(X))
+    free = scale < 0.44 * location
+    z = (np.log(np.expm1(scale / 15)) - 0.54) / 0.5
+    np.testing.assert_allclose(log_scale.ppf(X, 0.5)[:, 0][free], (
+        location + np.minimum(15 * np.exp(0.4 * z), 0.45 * location) * base.noise.ppf(0.5)
+    )[free])
+
+
+def test_sales_of_the_linear_variant_are_linear():
+    simulator = FMLocationScale("linear", 3)
+    X = simulator.draw_covariates(5000, rng=33)
+    location, _ = simulator._location_and_scale(X)
+    assert (location > 20).all()
+    residual = location[:, 0] - LinearRegression().fit(pd.get_dummies(X, dtype=float), location[:, 0]).predict(
+        pd.get_dummies(X, dtype=float)
+    )
+    np.testing.assert_allclose(residual, 0, atol=1e-8)
+
+
+def test_parameters_and_signs_are_fresh_where_they_are_asked_for():
+    X = ROWS
+    laws = [FMLocationScale("base", parameters).ppf(X, 0.5) for parameters in (None, None, 1, 1, 2)]
+    np.testing.assert_array_equal(laws[0], laws[1])
+    np.testing.assert_array_equal(laws[2], laws[3])
+    assert (laws[0] != laws[2]).all() and (laws[2] != laws[4]).all()
+    assert (FMLocationScale()._location.signs == 1).all()
+    signs = [FMLocationScale("hard", seed)._location.signs.sum() for seed in range(40)]
+    assert set(signs) >= {-2, 0, 2}
 
 
 @each_variant
@@ -433,8 +476,8 @@ def test_bad_sellers_are_refused(X, message):
 
 
 def test_unknown_variants_are_refused():
-    with pytest.raises(ValueError, match="variant must be one of .* got 'linear'"):
-        FMLocationScale("linear")
+    with pytest.raises(ValueError, match="variant must be one of .* got 'quadratic'"):
+        FMLocationScale("quadratic")
 
 
 def test_customers_who_are_still_there_at_nine_count_nowhere(monkeypatch):

@@ -10,22 +10,19 @@ from qrgmm.models import deepfm_network
 from qrgmm.models.deepfm import DeepFMQRGMM
 from qrgmm.models.generators import CWGAN_SETTINGS, ConditionalWGAN
 from qrgmm.models.metamodel import QRGMM
-from qrgmm.simulators.fm_location_scale import FM_VARIANTS, FMLocationScale
+from qrgmm.simulators.fm_location_scale import FMLocationScale
 from qrgmm.studies.synthetic import (
     GENERATORS,
-    OPTIONS,
     OWN,
     PEERS,
     STUDIES,
     TAUS,
     Marginal,
     Truth,
-    _draw_data,
-    _risk_errors,
     compare_models,
-    compare_options,
-    compare_variants,
+    draw_data,
     fit_copy,
+    risk_errors,
     sensitivity,
 )
 
@@ -55,12 +52,6 @@ def test_no_two_models_have_one_label():
     labels = [*OWN, *GENERATORS, *PEERS]
     assert len(set(labels)) == len(labels) and not {"truth", "marginal"} & set(labels)
     assert GENERATORS["cwgan"].get_params() == ConditionalWGAN(**CWGAN_SETTINGS["tuned"]).get_params()
-
-
-def test_options_are_those_of_the_model_and_each_differs_from_the_default():
-    default = DeepFMQRGMM().get_params()
-    for name, option in OPTIONS.items():
-        assert all(default[key] != value for key, value in option.items()) and (option or name == "default")
 
 
 def test_models_are_compared_with_the_truth_in_every_measure():
@@ -98,21 +89,6 @@ def test_studies_of_other_models_share_the_data_of_a_replication():
         assert second[key] == value, key
 
 
-def test_variants_differ_and_the_truth_is_best_in_each():
-    found = table(compare_variants, {}, **SMALL)
-    assert {test for _, test, _, _ in found} == set(FM_VARIANTS)
-    for variant in FM_VARIANTS:
-        assert found["truth", variant, "ks", None] < 0.004 < found["marginal", variant, "ks", None]
-        assert all(found["truth", variant, metric, None] == 0 for metric in ERRORS)
-
-
-def test_options_are_compared_on_the_same_data():
-    options = {"default": {}, "again": {}, "last weights": {"average": False}}
-    found = table(compare_options, options, n_rows=500, n_train=400, n_members=2)
-    scores = {name: [found[name, "test rows", metric, None] for metric in ("ks", "crps")] for name in options}
-    assert scores["default"] == scores["again"] != scores["last weights"]
-
-
 def test_sensitivity_has_every_number_of_steps_and_every_size():
     setting = {"steps": [4, 20], "sizes": [1200, 1500], "n_draws": 300, "n_members": 2}
     found = table(sensitivity, **setting)
@@ -145,7 +121,7 @@ def test_the_law_of_all_sales_is_the_same_in_every_row():
 
 
 def test_test_rows_have_known_sellers_and_categories_and_follow_the_law():
-    X, y, X_test, y_test = _draw_data(SIMULATOR, 4000, 300, np.random.default_rng(3), n_known=200)
+    X, y, X_test, y_test = draw_data(SIMULATOR, 4000, 300, np.random.default_rng(3), n_known=200)
     assert len(X) == len(y) == 300 and 0 < len(X_test) == len(y_test) < 3700
     assert not set(X_test.index) & set(X.index)
     for field in ("category", "seller"):
@@ -174,5 +150,5 @@ def test_errors_of_lgd_count_where_more_than_one_loan_in_a_hundred_defaults():
 
     truth = predicting(50.0)
     truth.simulator = SimpleNamespace(ppf=lambda X, level: np.array([[100.0]]))
-    rows = {metric: value for _, _, metric, _, value in _risk_errors("m", "t", predicting(10.0), truth, None)}
+    rows = {metric: value for _, _, metric, _, value in risk_errors("m", "t", predicting(10.0), truth, None)}
     assert rows["lgd_error"] == pytest.approx(40 / 51) and rows["el_error"] == pytest.approx(0.05 * 40 / 50)

@@ -10,6 +10,13 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "deepfm": ["DeepFMQRGMM"],
         "generators": ["ConditionalWGAN"],
         "paths": ["ConditionalDiffusion", "RectifiedFlow"],
-        "peers": ["BoostedQuantiles", "Engression", "QuantileForest", "SplineFlow"],
+        "peers": [
+            "BayesianFM",
+            "BoostedQuantiles",
+            "Engression",
+            "PenalisedQuantiles",
+            "QuantileForest",
+            "SplineFlow",
+        ],
     },
 )

@@ -25,9 +25,9 @@ from qrgmm.models.deepfm_network import FLEXIBLE, STIFF, Network, field_basis, p
 from qrgmm.models.encoding import FieldEncoder, check_unitless, to_frame
 from qrgmm.models.law_model import LawModel, check_lower, location_and_scale, row_index
 from qrgmm.models.saving import read_model, write_model
-from qrgmm.quantile_regression.grid import fit_quantile_grid
 
 PARTS, HEADS = ("fm+deep", "fm", "deep"), ("location-scale", "increments", "free")
+KINDS = ("both", "flexible", "stiff")
 FITTED_ARRAYS = ("levels_", "weights_", "recalibrated_levels_", "centre_", "scale_")
 
 
@@ -44,16 +44,14 @@ class DeepFMQRGMM(LawModel, RegressorMixin, BaseEstimator):
         How the output layer gives quantiles, see `qrgmm.models.deepfm_network.to_quantiles`. Only the last can cross.
     n_members : int
         Networks of each kind; their quantiles are averaged.
-    stack : bool
-        Also train stiff networks, and weight the two kinds by the pinball loss on the rows that members leave out.
+    kinds : {"both", "flexible", "stiff"}
+        Which networks are trained; both are weighted by the pinball loss on the rows that members leave out.
     recalibrate : bool
         Map the levels so that on the rows left out the law is calibrated (probability integral transform).
     average : bool
         Average each network's weights over the second half of training.
-    early_stopping : bool
-        Give each network the weights of the epoch that was best on the rows it left out.
-    linear_start : bool
-        Start from the linear median regression instead of from zero; the location of a factorization machine only.
+    curved : bool
+        Let the vector of a continuous field bend between its quantiles; otherwise it is a multiple of the value.
     encoder : FieldEncoder, optional
         Fitted with the model; by default ``FieldEncoder()``. The columns of an array are continuous fields.
     crossing, tails : str
@@ -103,11 +101,10 @@ class DeepFMQRGMM(LawModel, RegressorMixin, BaseEstimator):
         levels: int | ArrayLike | None = None,
         head: Literal["location-scale", "increments", "free"] = "location-scale",
         n_members: int = 10,
-        stack: bool = True,
+        kinds: Literal["both", "flexible", "stiff"] = "both",
         recalibrate: bool = True,
         average: bool = True,
-        early_stopping: bool = False,
-        linear_start: bool = False,
+        curved: bool = True,
         encoder: FieldEncoder | None = None,
         crossing: Literal["sort", "raise"] = "sort",
         tails: Literal["clamp", "exponential"] = "clamp",
@@ -120,11 +117,10 @@ class DeepFMQRGMM(LawModel, RegressorMixin, BaseEstimator):
         self.levels = levels
         self.head = head
         self.n_members = n_members
-        self.stack = stack
+        self.kinds = kinds
         self.recalibrate = recalibrate
         self.average = average
-        self.early_stopping = early_stopping
-        self.linear_start = linear_start
+        self.curved = curved
         self.encoder = encoder
         self.crossing = crossing
         self.tails = tails
@@ -152,7 +148,7 @@ class DeepFMQRGMM(LawModel, RegressorMixin, BaseEstimator):
             If options are unknown or do not go together, shapes do not match, values are not finite, or there are
             fewer rows than members.
         """
-        frame, codes, values, sales = self._prepare(X, y)
+        codes, values, sales = self._prepare(X, y)
         rng, device, n_rows = np.random.default_rng(self.random_state), self.device, len(sales)
         # Member k leaves out the k-th of the parts that a permutation of the rows is cut into.
         n_out = n_rows // self.n_members if self._leaves_out() else 0
@@ -167,10 +163,9 @@ class DeepFMQRGMM(LawModel, RegressorMixin, BaseEstimator):
             basis = torch.tensor(field_basis(values, knots), device=device)
             seeds = rng.integers(2**62, size=self.n_members)
             generators = [torch.Generator().manual_seed(int(seed)) for seed in seeds]
-            parameters = self._start(network, frame, sales, generators)
-            stop_at = held_out if self.early_stopping else None
+            parameters = self._start(network, sales, generators)
             data = codes, basis, target, rows, levels
-            parameters = train(network, parameters, *data, generators, stop_at, self.progress)
+            parameters = train(network, parameters, *data, generators, self.progress)
             predicted.append(predict_members(network, parameters, codes[held_out], basis[held_out]))
             self.knots_.append(knots)
             self.parameters_.append(parameters)
@@ -251,20 +246,17 @@ class DeepFMQRGMM(LawModel, RegressorMixin, BaseEstimator):
         return model
 
     def _prepare(self, X, y):
-        """Check a training set, fit the encoder, settle the grid; return the frame, codes, values and scaled sales."""
+        """Check a training set, fit the encoder, settle the grid; return codes, values and scaled sales."""
         check_options(self.crossing, self.tails)
         check_lower(self.lower)
         check_unitless("y", y)
-        for name, known in (("parts", PARTS), ("head", HEADS)):
+        for name, known in (("parts", PARTS), ("head", HEADS), ("kinds", KINDS)):
             if getattr(self, name) not in known:
                 raise ValueError(f"{name} must be one of {known}, got {getattr(self, name)!r}")
         fewest = 2 if self._leaves_out() else 1
         if not (isinstance(self.n_members, Integral) and self.n_members >= fewest):
             expected = f"a whole number of at least {fewest} with these options"
             raise ValueError(f"n_members must be {expected}, got {self.n_members!r}")
-        if self.linear_start and (self.parts == "deep" or self.head != "location-scale"):
-            expected = "needs a factorization machine and the head 'location-scale'"
-            raise ValueError(f"linear_start {expected}, got parts={self.parts!r} and head={self.head!r}")
         if isinstance(X, pd.DataFrame):
             validate_data(self, X, skip_check_array=True)
             _, y = check_X_y(np.zeros((len(X), 1)), y, y_numeric=True, estimator=self)
@@ -277,34 +269,32 @@ class DeepFMQRGMM(LawModel, RegressorMixin, BaseEstimator):
         self.encoder_ = (FieldEncoder() if self.encoder is None else clone(self.encoder)).fit(frame)
         self.levels_ = choose_levels(self.levels, len(y))
         self.centre_, self.scale_ = location_and_scale(y)
-        return frame, *self._encode(frame), (y - self.centre_) / (self.scale_ or 1.0)
+        return *self._encode(frame), (y - self.centre_) / (self.scale_ or 1.0)
 
     def _encode(self, frame):
         """Codes counted through all fields, of which each has one code more for what was never seen, and values."""
         codes, x = self.encoder_.transform_fields(frame)
         return codes + np.cumsum([0, *_sizes(self.encoder_)], dtype=int)[:-1], x
 
-    def _start(self, network, frame, sales, generators):
-        """Parameters to start from: random, zero for what was never seen, linear where asked for."""
+    def _start(self, network, sales, generators):
+        """Parameters to start from: random, zero for what was never seen."""
         sizes, n_continuous = _sizes(self.encoder_), len(self.encoder_.continuous_)
         marginal = np.tile(np.quantile(sales, self.levels_), (self.n_members, 1))
         parameters = start_parameters(network, sum(sizes), (len(sizes), n_continuous), marginal, generators)
-        if self.linear_start and "first" in parameters:
-            _start_linear(network, parameters, self.encoder_, frame, sales)
         for name in {"embedding", "first"} & parameters.keys():
             parameters[name][:, np.cumsum(sizes, dtype=int) - 1] = 0
         return {name: value.to(self.device) for name, value in parameters.items()}
 
     def _kinds(self):
         """The networks to train; the stiff one has no deep part, unless that is all there is."""
-        flexible = replace(FLEXIBLE, parts=self.parts, head=self.head, average=self.average)
-        if not self.stack:
-            return [flexible]
+        n_knots = FLEXIBLE.n_knots if self.curved else 0
+        flexible = replace(FLEXIBLE, parts=self.parts, head=self.head, average=self.average, n_knots=n_knots)
         stiff = STIFF if "fm" in self.parts else replace(flexible, n_knots=0)
-        return [flexible, replace(stiff, head=self.head, average=self.average)]
+        stiff = replace(stiff, head=self.head, average=self.average)
+        return {"both": [flexible, stiff], "flexible": [flexible], "stiff": [stiff]}[self.kinds]
 
     def _leaves_out(self):
-        return self.stack or self.recalibrate or self.early_stopping
+        return self.kinds == "both" or self.recalibrate
 
 
 def stacking_weights(quantiles: list[np.ndarray], y: np.ndarray, levels: np.ndarray) -> np.ndarray:
@@ -371,21 +361,6 @@ def calibrated_levels(curve: QuantileCurve, y: np.ndarray) -> np.ndarray:
     """
     levels = curve.levels
     return np.clip(np.quantile(curve.cdf(y[:, None])[:, 0], levels), levels[0], levels[-1])
-
-
-def _start_linear(network, parameters, encoder, frame, y):
-    """Let the location start from the linear median regression."""
-    design = np.column_stack([np.ones(len(y)), encoder.transform(frame)])
-    n_continuous = len(encoder.continuous_)
-    sizes = [1, design.shape[1] - 1 - n_continuous, n_continuous]
-    coef = torch.tensor(fit_quantile_grid(design, y, [0.5]).coef[0])
-    intercept, of_categories, slopes = coef.split(sizes)
-    # The design has no column for the first level of a field, nor for what was never seen.
-    ends = np.cumsum(_sizes(encoder), dtype=int)
-    others = np.setdiff1d(np.arange(sum(_sizes(encoder))), [*(ends - _sizes(encoder)), *(ends - 1)])
-    parameters["bias"][:, 0, 0] = intercept
-    parameters["first"][:, others, 0] = of_categories
-    parameters["first_curve"][:, :: 1 + network.n_knots, 0] = slopes
 
 
 def _sizes(encoder):

@@ -13,9 +13,7 @@ from typing import Literal
 import numpy as np
 import torch
 from torch.nn.functional import embedding, softplus
-from tqdm import tqdm
-
-from qrgmm.loss import pinball_loss
+from tqdm import trange
 
 BATCH = 256
 MIN_BATCHES = 31  # a small data set gets smaller batches, so that an epoch still has so many steps
@@ -242,10 +240,13 @@ def start_parameters(
     n_outputs = parameters["bias"].shape[-1]
     parameters["output"] = normal(0.3 * sum(features) ** -0.5, sum(features), n_outputs)
     if network.head == "location-scale" and "fm" in network.parts:
-        # To start with, location and scale are sums of a factorization machine of their own.
+        # To start with, location and scale are sums of a factorization machine of their own, with products of both
+        # signs: a weight that starts with the wrong one would have to cross zero, where its vectors do not learn.
         start = torch.zeros(2 + k, 2, dtype=torch.float64)
-        start[[0, *range(2, 2 + network.rank[0])], 0] = 1
-        start[[1, *range(2 + network.rank[0], 2 + k)], 1] = 1
+        start[[0, 1], [0, 1]] = 1
+        of_location, of_scale = range(2, 2 + network.rank[0]), range(2 + network.rank[0], 2 + k)
+        for output, elements in enumerate((of_location, of_scale)):
+            start[elements, output] = (-1.0) ** torch.arange(len(elements), dtype=torch.float64)
         parameters["output"][:, : 2 + k] = start
     return parameters
 
@@ -308,7 +309,6 @@ def train(
     rows: torch.Tensor,
     levels: torch.Tensor,
     generators: list[torch.Generator],
-    held_out: torch.Tensor | None = None,
     progress: bool = False,
 ) -> dict[str, torch.Tensor]:
     r"""Minimise the mean pinball loss over levels and rows by AdamW and return the trained parameters.
@@ -326,9 +326,6 @@ def train(
     levels : tensor of shape (n_levels,)
     generators : list of torch.Generator
         One per member, for the order of its rows.
-    held_out : int tensor of shape (n_members, n_held_out), optional
-        Rows that tell when to stop: each member returns with the weights that had the lowest loss on them after an
-        epoch. By default training goes on to the end.
     progress : bool
 
     Returns
@@ -339,24 +336,6 @@ def train(
     -----
     Cannon (2011) for the loss; Izmailov et al. (2018) for the mean of the weights; chapter 7.
     """
-    epochs = _run_epochs(network, parameters, codes, basis, y, rows, levels, generators)
-    kept, lowest = {}, torch.full((len(rows),), torch.inf, dtype=torch.float64, device=rows.device)
-    for current in tqdm(epochs, "epochs", network.n_epochs, leave=False, disable=not progress):
-        if held_out is None:
-            kept = current
-            continue
-        quantiles = predict_members(network, current, codes[held_out], basis[held_out])
-        loss = pinball_loss(y[held_out][..., None], quantiles, levels).mean(dim=(1, 2))
-        kept = kept or current
-        for name, value in current.items():
-            better = (loss < lowest)[(..., *[None] * (value.dim() - 1))]
-            kept[name] = torch.where(better, value, kept[name])
-        lowest = torch.minimum(loss, lowest)
-    return kept
-
-
-def _run_epochs(network, parameters, codes, basis, y, rows, levels, generators):
-    """Yield the parameters after every epoch: the mean of the weights so far, or the last ones."""
     n_train = rows.shape[1]
     batch = max(1, min(BATCH, n_train // MIN_BATCHES))
     n_batches, stride = n_train // batch, max(1, len(levels) // LEVELS_PER_STEP)
@@ -367,7 +346,7 @@ def _run_epochs(network, parameters, codes, basis, y, rows, levels, generators):
     ]
     optimizer = torch.optim.AdamW(groups, lr=network.rate, betas=(0.9, 0.99), foreach=True)
     total, n_added = {name: torch.zeros_like(value) for name, value in parameters.items()}, 0
-    for epoch in range(network.n_epochs):
+    for epoch in trange(network.n_epochs, desc="epochs", leave=False, disable=not progress):
         order = torch.stack([torch.randperm(n_train, generator=generator) for generator in generators])
         order = rows.gather(1, order.to(rows.device))
         for i in range(n_batches):
@@ -383,10 +362,9 @@ def _run_epochs(network, parameters, codes, basis, y, rows, levels, generators):
             if network.average and epoch >= network.n_epochs // 2 and i % EVERY == 0:
                 n_added += 1
                 total = {name: total[name] + value.detach() for name, value in parameters.items()}
-        if n_added:
-            yield {name: value / n_added for name, value in total.items()}
-        else:
-            yield {name: value.detach().clone() for name, value in parameters.items()}
+    if n_added:
+        return {name: value / n_added for name, value in total.items()}
+    return {name: value.detach() for name, value in parameters.items()}
 
 
 @torch.no_grad()

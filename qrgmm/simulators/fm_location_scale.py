@@ -17,14 +17,23 @@ N_CATEGORIES, N_SELLERS, N_CONTINUOUS = 100, 300, 10
 CATEGORIES = pd.Index([f"category_{i:03d}" for i in range(N_CATEGORIES)])
 SELLERS = pd.Index([f"seller_{i:03d}" for i in range(N_SELLERS)])
 CONTINUOUS = [f"x{i:02d}" for i in range(1, N_CONTINUOUS + 1)]
-FM_VARIANTS = {"base": (2, 0.5, 25), "easy": (2, 0.7, 10), "hard": (4, 0.5, 25), "not_fm": (2, 0.5, 25)}
+FM_VARIANTS = {
+    "base": (2, 0.5, 25),
+    "easy": (2, 0.7, 10),
+    "hard": (4, 0.5, 25),
+    "not_fm": (2, 0.5, 25),
+    "reflected": (2, 0.5, 25),
+    "log_scale": (2, 0.5, 25),
+    "linear": (2, 1.0, 25),
+}
 PARAMETER_SEED = 2026
+REFLECTED_AT = 400.0  # twice the sales that stay where they are
 
 
 class FactorizationMachine:
     r"""A random factorization machine of a category, a seller and continuous covariates, with mean 0 and variance 1.
 
-    .. math:: z(x) = \sqrt{s} \sum_i w_i x_i + \sqrt{1 - s} \sum_{i < j} \langle v_i, v_j \rangle x_i x_j
+    .. math:: z(x) = \sqrt{s} \sum_i w_i x_i + \sqrt{1 - s} \sum_{i < j} \sum_f g_f\, v_{if} v_{jf}\, x_i x_j
 
     over one-hot categories and sellers, all equally likely, and independent continuous covariates of mean 0 and
     variance 1. Category, seller and the continuous covariates together have equal shares in each sum.
@@ -37,6 +46,8 @@ class FactorizationMachine:
         Share :math:`s` of the first sum in the variance.
     rng : numpy.random.Generator
         Weights and vectors are drawn from it.
+    signs : array of shape (rank,), optional
+        The signs :math:`g_f` of the elements of the vectors; by default all are plus, Rendle's (2010) form.
 
     Examples
     --------
@@ -45,7 +56,7 @@ class FactorizationMachine:
     (2,)
     """
 
-    def __init__(self, rank: int, main_share: float, rng: np.random.Generator):
+    def __init__(self, rank: int, main_share: float, rng: np.random.Generator, signs: np.ndarray | None = None):
         def standardised(*shape):
             draws = rng.normal(size=shape)
             return (draws - draws.mean(axis=0)) / draws.std(axis=0)
@@ -54,11 +65,12 @@ class FactorizationMachine:
         self.weights = standardised(N_CATEGORIES), standardised(N_SELLERS), weights / np.linalg.norm(weights)
         vectors = rng.normal(size=(N_CONTINUOUS, rank)) / np.sqrt(N_CONTINUOUS)
         self.vectors = standardised(N_CATEGORIES, rank), standardised(N_SELLERS, rank), vectors
+        self.signs = np.ones(rank) if signs is None else signs
         # All products of two fields are uncorrelated, so that the variance of their sum is known.
         category, seller = (v.T @ v / len(v) for v in self.vectors[:2])
         continuous = vectors.T @ vectors
-        variance = (category * seller + (category + seller) * continuous).sum()
-        variance += np.triu((vectors @ vectors.T) ** 2, 1).sum()
+        variance = (np.outer(self.signs, self.signs) * (category * seller + (category + seller) * continuous)).sum()
+        variance += np.triu((vectors * self.signs @ vectors.T) ** 2, 1).sum()
         self.scales = np.sqrt([main_share / 3, (1 - main_share) / variance])
 
     def __call__(self, category: np.ndarray, seller: np.ndarray, x: np.ndarray) -> np.ndarray:
@@ -66,7 +78,7 @@ class FactorizationMachine:
         main = self.weights[0][category] + self.weights[1][seller] + x @ self.weights[2]
         parts = self.vectors[0][category], self.vectors[1][seller], x @ self.vectors[2]
         squares = parts[0] ** 2 + parts[1] ** 2 + x**2 @ self.vectors[2] ** 2
-        return self.scales[0] * main + self.scales[1] * (sum(parts) ** 2 - squares).sum(axis=1) / 2
+        return self.scales[0] * main + self.scales[1] * ((sum(parts) ** 2 - squares) * self.signs).sum(axis=1) / 2
 
 
 class FMLocationScale(LocationScale):
@@ -78,15 +90,19 @@ class FMLocationScale(LocationScale):
 
     with 100 categories, 300 sellers and ten continuous covariates, uniform on :math:`(-\sqrt 3, \sqrt 3)`; the noise
     is Gamma(4), standardised, which has skewness 1 and keeps sales positive. The SCF paper describes this design, but
-    its parameters are not published: those here are ours, drawn once from a fixed seed.
+    its parameters are not published: those here are ours.
 
     Parameters
     ----------
-    variant : {"base", "easy", "hard", "not_fm"}
+    variant : str
         `base`: vectors of length 2 and :math:`d = 25`. `easy`: :math:`d = 10` and more main effects. `hard`: vectors
         of length 4 in the location. `not_fm`: to the location come a wave in the first continuous covariate whose
         phase depends on the category, and :math:`|x_2|` with the sign of :math:`x_3`; no factorization machine holds
-        them.
+        them. `reflected`: 400 minus the sales of `base`, which turns the sign of every product and the skewness.
+        `log_scale`: the scale is :math:`15 e^{0.4 z_\sigma}`. `linear`: main effects only.
+    parameters : numpy.random.Generator or int, optional
+        Of which weights, vectors and the signs of their elements are drawn. By default they are those of chapter 7,
+        from a fixed seed and with plus signs.
 
     Raises
     ------
@@ -114,15 +130,25 @@ class FMLocationScale(LocationScale):
 
     noise = stats.gamma(4, loc=-2, scale=0.5)
 
-    def __init__(self, variant: Literal["base", "easy", "hard", "not_fm"] = "base"):
+    def __init__(
+        self,
+        variant: Literal["base", "easy", "hard", "not_fm", "reflected", "log_scale", "linear"] = "base",
+        parameters: Rng = None,
+    ):
         if variant not in FM_VARIANTS:
             raise ValueError(f"variant must be one of {list(FM_VARIANTS)}, got {variant!r}")
         self.variant = variant
         rank, main_share, self._spread = FM_VARIANTS[variant]
-        rng = np.random.default_rng(PARAMETER_SEED)
-        self._location = FactorizationMachine(rank, main_share, rng)
-        self._scale = FactorizationMachine(2, main_share, rng)
+        rng = np.random.default_rng(PARAMETER_SEED if parameters is None else parameters)
+
+        def machine(rank):
+            signs = None if parameters is None else rng.choice([-1.0, 1.0], rank)
+            return FactorizationMachine(rank, main_share, rng, signs)
+
+        self._location, self._scale = machine(rank), machine(2)
         self._phase = rng.uniform(0, 2 * np.pi, N_CATEGORIES)
+        if variant == "reflected":
+            self.noise = stats.pearson3(-1)  # minus the standardised Gamma(4)
 
     def draw_covariates(self, n_rows: int, rng: Rng = None) -> pd.DataFrame:
         """Return independent covariates, a data frame of shape (n_rows, 12): category, seller, x01 to x10."""
@@ -143,8 +169,12 @@ class FMLocationScale(LocationScale):
             wave = np.sin(2 * x[:, 0] + self._phase[category])
             z = (z + wave + np.abs(x[:, 1]) * np.sign(x[:, 2])) / np.sqrt(2.5)
         location = np.maximum(100 + self._spread * z, 20)
-        scale = 15 * np.logaddexp(0, 0.54 + 0.5 * self._scale(category, seller, x))
-        return location[:, None], np.minimum(scale, 0.45 * location)[:, None]
+        z = self._scale(category, seller, x)
+        scale = 15 * (np.exp(0.4 * z) if self.variant == "log_scale" else np.logaddexp(0, 0.54 + 0.5 * z))
+        scale = np.minimum(scale, 0.45 * location)
+        if self.variant == "reflected":
+            location = REFLECTED_AT - location
+        return location[:, None], scale[:, None]
 
     def _checked(self, X):
         check_fields(X, {"category": CATEGORIES, "seller": SELLERS}, CONTINUOUS)

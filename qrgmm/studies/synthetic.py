@@ -1,8 +1,9 @@
 r"""One replication of each synthetic study of the SCF paper: every model against the true law of sales.
 
+All with the parameters of the book, so that the two points of the paper stay what they are; `contest` draws fresh ones.
 The studies share data: replication `r` draws the same covariates, sales and truth in `synthetic`,
 `synthetic_generators` and `synthetic_peers`, so that rows of all three stand in one table and differences are paired.
-Chapters 7 to 10 read them.
+Chapters 8 to 10 read them.
 """
 
 from functools import partial
@@ -21,7 +22,7 @@ from qrgmm.models.metamodel import QRGMM
 from qrgmm.models.paths import DIFFUSION_SETTINGS, FLOW_SETTINGS, ConditionalDiffusion, RectifiedFlow
 from qrgmm.models.peers import BoostedQuantiles, Engression, QuantileForest, SplineFlow
 from qrgmm.risk import risk_profile
-from qrgmm.simulators.fm_location_scale import FM_VARIANTS, FMLocationScale
+from qrgmm.simulators.fm_location_scale import FMLocationScale
 from qrgmm.simulators.simulator import LocationScale
 from qrgmm.studies.study import Study, compare_samples, score_rows
 
@@ -41,19 +42,6 @@ PEERS = {
     "quantile_forest": QuantileForest(),
     "lightgbm": BoostedQuantiles(),
     "spline_flow": SplineFlow(),
-}
-# What chapter 7 takes away from QRGMM-dagger, one thing at a time, down to the network as the SCF paper describes it.
-OPTIONS = {
-    "default": {},
-    "no stiff network": {"stack": False},
-    "not recalibrated": {"recalibrate": False},
-    "last weights": {"average": False},
-    "two members": {"n_members": 2},
-    "early stopping": {"early_stopping": True},
-    "linear start": {"linear_start": True},
-    "increments": {"head": "increments"},
-    "free": {"head": "free"},
-    "as in the paper": {"head": "free", "n_members": 1, "stack": False, "recalibrate": False, "average": False},
 }
 TAUS = np.arange(1, 10) / 10  # at which coverage is recorded
 EVEN = (np.arange(200) + 0.5) / 200  # levels at which a law is compared with the true one
@@ -130,7 +118,7 @@ def compare_models(models, rng, n_rows, n_train, n_draws, n_points, n_loans, n_m
     """
     simulator = FMLocationScale()
     data_rng, truth_rng, model_rng = rng.spawn(3)
-    X, y, X_test, y_test = _draw_data(simulator, n_rows, n_train, data_rng)
+    X, y, X_test, y_test = draw_data(simulator, n_rows, n_train, data_rng)
     points = simulator.draw_covariates(2, np.random.default_rng(0))  # the same in all replications
     references = Truth(simulator).sample(points, n_draws, truth_rng)
     truth = Truth(simulator)
@@ -140,8 +128,8 @@ def compare_models(models, rng, n_rows, n_train, n_draws, n_points, n_loans, n_m
         model = fit_copy(model, X, y, draws_rng, n_members)
         rows += score_rows(name, "unconditional", compare_samples(model.sample(X_test, 1, draws_rng)[:, 0], y_test))
         curve = model.predict_curve(X_test)
-        rows += score_rows(name, "test rows", _scores_given_x(curve, simulator, X_test, y_test))
-        rows += _risk_errors(name, f"risk, {n_points} rows", model, truth, X_test[:n_points])
+        rows += score_rows(name, "test rows", scores_given_x(curve, simulator, X_test, y_test))
+        rows += risk_errors(name, f"risk, {n_points} rows", model, truth, X_test[:n_points])
         for tau, share in zip(TAUS, coverage(y_test, curve.ppf(TAUS))):
             rows += score_rows(name, "test rows", {"coverage": share}, tau)
         for i, point in enumerate(("first point", "second point")):
@@ -150,36 +138,7 @@ def compare_models(models, rng, n_rows, n_train, n_draws, n_points, n_loans, n_m
             rows += score_rows(name, point, compare_samples(sample, references[i]))
             law = truth.predict_curve(x, 4000) if model is truth else model.predict_curve(x)
             rows += _risk_curves(name, f"risk, {point}", law, simulator.ppf(x, 0.999)[0, 0], n_loans)
-            rows += _risk_errors(name, f"risk, {point}", model, truth, x)
-    return rows
-
-
-def compare_variants(models, rng, n_rows, n_train, n_points, n_members=10):
-    """Study models on the variants of the simulator: the law of every test row, and risk (not in the SCF paper)."""
-    rows = []
-    data_rng, model_rng = rng.spawn(2)
-    for variant in FM_VARIANTS:
-        simulator = FMLocationScale(variant)
-        X, y, X_test, y_test = _draw_data(simulator, n_rows, n_train, data_rng)
-        for name, model in ({"truth": Truth(simulator), "marginal": Marginal()} | models).items():
-            model = fit_copy(model, X, y, np.random.default_rng(model_rng.integers(2**31)), n_members)
-            curve = model.predict_curve(X_test)
-            rows += score_rows(name, variant, _scores_given_x(curve, simulator, X_test, y_test))
-            rows += _risk_errors(name, variant, model, Truth(simulator), X_test[:n_points])
-    return rows
-
-
-def compare_options(options, rng, n_rows, n_train, n_members=10):
-    """Study QRGMM-dagger without one or another of its parts; the rows' models are the names of `options`."""
-    simulator = FMLocationScale()
-    data_rng, model_rng = rng.spawn(2)
-    X, y, X_test, y_test = _draw_data(simulator, n_rows, n_train, data_rng)
-    settings = {"random_state": int(model_rng.integers(2**31)), "n_members": n_members}
-    truth = Truth(simulator).predict_curve(X_test)
-    rows = score_rows("truth", "test rows", _scores_given_x(truth, simulator, X_test, y_test))
-    for name, option in options.items():
-        curve = DeepFMQRGMM(**settings | option).fit(X, y).predict_curve(X_test)
-        rows += score_rows(name, "test rows", _scores_given_x(curve, simulator, X_test, y_test))
+            rows += risk_errors(name, f"risk, {point}", model, truth, x)
     return rows
 
 
@@ -188,7 +147,7 @@ def sensitivity(rng, steps, sizes, n_draws, n_members):
     simulator, rows = FMLocationScale(), []
     x = simulator.draw_covariates(2, np.random.default_rng(0)).iloc[[0]]
     data_rng, model_rng = rng.spawn(2)
-    X, y, X_test, _ = _draw_data(simulator, max(sizes) + 500, max(sizes), data_rng, min(sizes))
+    X, y, X_test, _ = draw_data(simulator, max(sizes) + 500, max(sizes), data_rng, min(sizes))
     u = (np.arange(n_draws) + 0.5) / n_draws
     for size in sizes:
         for m in steps:
@@ -203,8 +162,24 @@ def sensitivity(rng, steps, sizes, n_draws, n_members):
     return rows
 
 
-def _draw_data(simulator, n_rows, n_train, rng, n_known=None):
-    """Training rows, and test rows of the sellers and categories that the first `n_known` training rows have."""
+def draw_data(
+    simulator: LocationScale, n_rows: int, n_train: int, rng: np.random.Generator, n_known: int | None = None
+) -> tuple[pd.DataFrame, np.ndarray, pd.DataFrame, np.ndarray]:
+    """Return training rows and test rows.
+
+    Parameters
+    ----------
+    simulator : FMLocationScale
+    n_rows, n_train : int
+        Rows, and how many of them train; the others are the test set.
+    rng : numpy.random.Generator
+    n_known : int, optional
+        Test rows are those of the sellers and categories that so many of the first training rows have; by default all.
+
+    Returns
+    -------
+    X, y, X_test, y_test : data frames and arrays
+    """
     X = simulator.draw_covariates(n_rows, rng)
     y = simulator.draw(X, rng)
     known = np.arange(n_rows) >= n_train
@@ -220,10 +195,11 @@ def fit_copy(
     rng: np.random.Generator,
     n_members: int = 10,
 ) -> Any:
-    """Fit a fresh copy of the model, with its seed and its number of members where it takes them."""
-    settings = {"random_state": int(rng.integers(2**31)), "n_members": n_members}
+    """Fit a fresh copy of the model, with its seed and at most so many members where it takes them."""
+    settings = {"random_state": int(rng.integers(2**31))}
     if hasattr(model, "get_params"):
         model = clone(model)
+        settings["n_members"] = min(getattr(model, "n_members", 0), n_members)
         model.set_params(**{name: value for name, value in settings.items() if name in model.get_params()})
     return model.fit(X, y)
 
@@ -234,8 +210,8 @@ def distances_to_truth(curve: QuantileCurve, truth: np.ndarray) -> dict[str, flo
     return {"ks": np.abs(curve.cdf(truth) - EVEN).max(axis=1).mean(), "wd": far.mean()}
 
 
-def _scores_given_x(curve, simulator, X, y):
-    """What tells models apart: distances to the true law of each row, CRPS, and the largest error of coverage."""
+def scores_given_x(curve: QuantileCurve, simulator: LocationScale, X: pd.DataFrame, y: np.ndarray) -> dict[str, float]:
+    """Return what tells models apart: distances to the true law of each row, CRPS, largest error of coverage."""
     levels = np.arange(1, 90) / 90
     error = np.abs(coverage(y, curve.ppf(levels)) - levels)
     scores = {"crps": curve.crps(y).mean(), "coverage_error": error.max()}
@@ -263,8 +239,8 @@ def _risk_curves(name, test, curve, largest, n_loans):
     return rows
 
 
-def _risk_errors(name, test, model, truth, X):
-    """Largest errors of the risk curves over 100 loans, means over rows; losses as a share of the loan."""
+def risk_errors(name: str, test: str, model: Any, truth: Truth, X: pd.DataFrame) -> list[tuple]:
+    """Return rows: largest errors of the risk curves over 100 loans, means over rows; losses as a share of the loan."""
     largest = truth.simulator.ppf(X, 0.999)
     loans = largest * np.arange(1, 101) / 100
     found, true = (risk_measures(each.predict_curve(X), loans) for each in (model, truth))
@@ -290,25 +266,6 @@ STUDIES = {
         f"{_DESIGN}; each generator with the settings chosen on held-out rows",
     ),
     "synthetic_peers": Study(partial(compare_models, PEERS), _COMPARE, "not in the paper"),
-    # Of what the paper does not have as many replications as a quarter of an hour of two cores allows.
-    "synthetic_variants": Study(
-        partial(compare_variants, {name: OWN[name] for name in ("qrgmm_deepfm", "qrgmm")}),
-        {
-            "tiny": {"n_rows": 2200, "n_train": 2000, "n_points": 5, "n_members": 2},
-            "paper": {"n_rows": 10_000, "n_train": 8000, "n_points": 50},
-        },
-        "not in the paper",
-        n_replications=20,
-    ),
-    "synthetic_options": Study(
-        partial(compare_options, OPTIONS),
-        {
-            "tiny": {"n_rows": 2200, "n_train": 2000, "n_members": 2},
-            "paper": {"n_rows": 10_000, "n_train": 8000},
-        },
-        "not in the paper",
-        n_replications=20,
-    ),
     "synthetic_levels": Study(
         sensitivity,
         {
