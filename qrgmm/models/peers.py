@@ -7,7 +7,7 @@ best score on held-out rows, of six or more each, that the study uses.
 """
 
 import warnings
-from contextlib import contextmanager, redirect_stderr
+from contextlib import redirect_stderr
 from io import StringIO
 from typing import Any, Literal, Self
 
@@ -23,81 +23,19 @@ from sklearn.linear_model import QuantileRegressor
 from sklearn.model_selection import KFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, TargetEncoder
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
 from qrgmm.checks import Rng, check_options
 from qrgmm.curve import QuantileCurve, choose_levels
-from qrgmm.models.encoding import FieldEncoder, check_unitless, check_varies, choose_encoder, to_frame
-from qrgmm.models.law_model import (
-    LawModel,
-    check_lower,
-    fix_seed,
-    location_and_scale,
-    mean_scores,
-    row_index,
-    standardise,
-)
+from qrgmm.models.encoding import FieldEncoder, check_varies, to_frame
+from qrgmm.models.law_model import LawModel, mean_scores, row_index, standardise
+from qrgmm.models.libraries import as_frame, prepare, seeded, to_library_units
 from qrgmm.models.training import Trainer, one_thread, split_rows, train
 
 # Levels at which a boosted model is fitted: every one costs a model, and 13 levels were no better than 7.
 BOOSTED_LEVELS = (0.02, 0.1, 0.25, 0.5, 0.75, 0.9, 0.98)
 N_FOLDS = 5  # by which the forest encodes categories, and which give the Bayesian machine its residuals
 SMALLEST = 1e-3  # residual, in standard deviations of sales, whose logarithm is still told from others
-FAR = 1000.0  # standard deviations between sales and zero from which on they are moved
-
-
-@contextmanager
-def _seeded(random_state, dtype=torch.float32):
-    """Give torch's global generator, which these libraries draw from, a seed, and new layers a precision.
-
-    What the user had set is put back afterwards.
-    """
-    seed, precision = int(np.random.default_rng(random_state).integers(2**63)), torch.get_default_dtype()
-    with one_thread(), torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        torch.set_default_dtype(dtype)
-        try:
-            yield torch.Generator().manual_seed(seed)
-        finally:
-            torch.set_default_dtype(precision)
-
-
-def _frame(model, X, reset=False):
-    """Return the data frame that the encoder takes; the columns of an array are continuous fields."""
-    if isinstance(X, pd.DataFrame):
-        if reset:
-            validate_data(model, X, skip_check_array=True)
-        return X
-    return to_frame(validate_data(model, check_unitless("X", X), reset=reset, dtype=float))
-
-
-def _prepare(model, X, y, least=2):
-    """Check the data of `fit`, fix the seed, fit the encoder; return data frame and sales."""
-    check_lower(model.lower)
-    X = _frame(model, X, reset=True)
-    sales = np.asarray(check_unitless("y", y), dtype=float)
-    if sales.shape != (len(X),):
-        raise ValueError(f"y must have shape ({len(X)},) like the rows of X, got shape {sales.shape}")
-    if not np.isfinite(sales).all():
-        n_bad = int((~np.isfinite(sales)).sum())
-        raise ValueError(f"y must be finite, got NaN or infinity in {n_bad} of {len(sales)} rows")
-    if len(sales) < least:
-        raise ValueError(f"X needs at least {least} rows, got n_samples = {len(sales)}")
-    model.seed_ = fix_seed(getattr(model, "random_state", 0))
-    model.encoder_ = (choose_encoder(model.encoder, X) or FieldEncoder()).fit(X)
-    return X, sales
-
-
-def _to_library_units(model, sales):
-    """Return sales as the libraries can be given them, and keep what takes their laws back.
-
-    Trees do not split small numbers, and labels in single precision lose what is small beside their mean. Dividing by a
-    power of two changes no digit; only sales far from zero are moved.
-    """
-    location, scale = location_and_scale(sales)
-    model.unit_ = 2.0 ** np.round(np.log2(scale)) if scale else 0.0
-    model.shift_ = location if abs(location) > FAR * scale else 0.0
-    return (sales - model.shift_) / (model.unit_ or 1.0)
 
 
 class Engression(LawModel, RegressorMixin, BaseEstimator):
@@ -152,16 +90,16 @@ class Engression(LawModel, RegressorMixin, BaseEstimator):
         """Fit to a data frame or array (n_rows, n_columns) and sales (n_rows,)."""
         from engression import engression
 
-        X, sales = _prepare(self, X, y)
+        X, sales = prepare(self, X, y)
         check_varies(self.encoder_)
-        labels = _to_library_units(self, sales)
+        labels = to_library_units(self, sales)
         # The library scales by the standard deviation once more, which one mistyped sale must not rule.
         standardised, location, scale = standardise(sales)
         gross = np.abs(standardised) < np.abs(sales - location) / (scale or 1.0)
         labels[gross] = (location + scale * standardised[gross] - self.shift_) / (self.unit_ or 1.0)
         design, target = self._design(X), torch.as_tensor(labels[:, None], dtype=torch.float32)
         kept, held_out = split_rows(len(sales), self.validation_share, self.seed_)
-        with _seeded(self.seed_):
+        with seeded(self.seed_):
             self.model_ = engression(
                 design[kept], target[kept], num_layer=self.num_layer, hidden_dim=self.hidden_dim,
                 noise_dim=self.noise_dim, lr=self.lr, num_epochs=self.num_epochs, batch_size=self.batch_size,
@@ -173,8 +111,8 @@ class Engression(LawModel, RegressorMixin, BaseEstimator):
     def predict_curve(self, X: pd.DataFrame | ArrayLike) -> QuantileCurve:
         """Return the laws, one per row, as a `QuantileCurve` of `n_draws` draws."""
         check_is_fitted(self)
-        with _seeded(self.seed_):
-            blocks = self._design(_frame(self, X)).split(100)
+        with seeded(self.seed_):
+            blocks = self._design(as_frame(self, X)).split(100)
             draws = [self.model_.sample(block, self.n_draws)[:, 0].reshape(len(block), -1) for block in blocks]
         draws = self.shift_ + self.unit_ * torch.cat(draws).double().numpy()
         return QuantileCurve.from_draws(draws, row_index(X)).clip(self.lower)
@@ -229,7 +167,7 @@ class QuantileForest(LawModel, RegressorMixin, BaseEstimator):
         """Fit to a data frame or array (n_rows, n_columns) and sales (n_rows,)."""
         from quantile_forest import RandomForestQuantileRegressor
 
-        X, sales = _prepare(self, X, y, least=N_FOLDS)
+        X, sales = prepare(self, X, y, least=N_FOLDS)
         self.levels_ = choose_levels(self.levels, len(sales))
         # A row's categories are encoded by folds that it is not in, so that its own sales do not tell on it.
         encoder = TargetEncoder(target_type="continuous", cv=KFold(N_FOLDS, shuffle=True, random_state=self.seed_))
@@ -240,13 +178,13 @@ class QuantileForest(LawModel, RegressorMixin, BaseEstimator):
                 self.n_estimators, min_samples_leaf=self.min_samples_leaf, max_samples_leaf=self.max_samples_leaf,
                 max_features=self.max_features, random_state=self.seed_,
             ),
-        ).fit(np.hstack(self.encoder_.transform_fields(X)), _to_library_units(self, sales))
+        ).fit(np.hstack(self.encoder_.transform_fields(X)), to_library_units(self, sales))
         return self
 
     def predict_curve(self, X: pd.DataFrame | ArrayLike) -> QuantileCurve:
         """Return the laws, one per row, as a `QuantileCurve` on `levels_`."""
         check_is_fitted(self)
-        fields = np.hstack(self.encoder_.transform_fields(_frame(self, X)))
+        fields = np.hstack(self.encoder_.transform_fields(as_frame(self, X)))
         values = self.pipeline_.predict(fields, quantiles=list(self.levels_))
         curve = QuantileCurve(self.levels_, self.shift_ + self.unit_ * values, index=row_index(X))
         return curve.clip(self.lower)
@@ -300,13 +238,13 @@ class BoostedQuantiles(LawModel, RegressorMixin, BaseEstimator):
         """Fit to a data frame or array (n_rows, n_columns) and sales (n_rows,)."""
         import lightgbm
 
-        X, sales = _prepare(self, X, y)
+        X, sales = prepare(self, X, y)
         check_options("sort", self.tails)
         self.levels_ = choose_levels(self.levels, len(sales))
         fixed = {"objective": "quantile", "feature_fraction": 0.5, "seed": self.seed_, "verbose": -1}
         fixed |= {"num_threads": 1, "deterministic": True, "force_row_wise": True} | (self.options or {})
         categorical = list(range(len(self.encoder_.categorical_)))
-        labels = _to_library_units(self, sales)
+        labels = to_library_units(self, sales)
         data = lightgbm.Dataset(self._native(X), labels, categorical_feature=categorical, params=fixed)
         levels = self.levels_.tolist()
         self.models_ = [lightgbm.train(fixed | {"alpha": level}, data, self.n_rounds) for level in levels]
@@ -315,7 +253,7 @@ class BoostedQuantiles(LawModel, RegressorMixin, BaseEstimator):
     def predict_curve(self, X: pd.DataFrame | ArrayLike) -> QuantileCurve:
         """Return the laws, one per row, as a `QuantileCurve` on `levels_`."""
         check_is_fitted(self)
-        native = self._native(_frame(self, X))
+        native = self._native(as_frame(self, X))
         values = self.shift_ + self.unit_ * np.column_stack([model.predict(native) for model in self.models_])
         return QuantileCurve(self.levels_, values, tails=self.tails, index=row_index(X)).clip(self.lower)
 
@@ -390,7 +328,7 @@ class SplineFlow(LawModel, RegressorMixin, BaseEstimator):
         """Fit to a data frame or array (n_rows, n_columns) and sales (n_rows,)."""
         from zuko.flows import NSF
 
-        X, sales = _prepare(self, X, y)
+        X, sales = prepare(self, X, y)
         check_varies(self.encoder_)
         self.levels_ = choose_levels(self.levels, len(sales))
         kept, held_out = split_rows(len(sales), self.validation_share, self.seed_)
@@ -398,7 +336,7 @@ class SplineFlow(LawModel, RegressorMixin, BaseEstimator):
         design = self._design(X)
         X_kept, y_kept = design[kept], torch.as_tensor(standardised[:, None])
         # First weights drawn in single precision differ between processors in their last bit.
-        with _seeded(self.seed_, torch.float64) as generator:
+        with seeded(self.seed_, torch.float64) as generator:
             flow = NSF(1, design.shape[1], bins=self.bins, transforms=1, hidden_features=self.hidden)
             first = flow.get_parameter("transform.transforms.0.hyper.0.weight")
             trainer = Trainer(
@@ -421,7 +359,7 @@ class SplineFlow(LawModel, RegressorMixin, BaseEstimator):
         """Return the laws, one per row, as a `QuantileCurve` on `levels_`."""
         check_is_fitted(self)
         with one_thread():
-            return self._curve(self.flow_, self._design(_frame(self, X)), row_index(X)).clip(self.lower)
+            return self._curve(self.flow_, self._design(as_frame(self, X)), row_index(X)).clip(self.lower)
 
     def _curve(self, flow, design, index=None):
         scores = torch.as_tensor(stats.norm.ppf(self.levels_))
@@ -467,7 +405,7 @@ class BayesianFM(LawModel, RegressorMixin, BaseEstimator):
 
     def __init__(
         self,
-        rank: int = 4,
+        rank: int = 6,
         n_iter: int = 200,
         levels: int | ArrayLike | None = None,
         encoder: FieldEncoder | None = None,
@@ -479,7 +417,7 @@ class BayesianFM(LawModel, RegressorMixin, BaseEstimator):
 
     def fit(self, X: pd.DataFrame | ArrayLike, y: ArrayLike) -> Self:
         """Fit to a data frame or array (n_rows, n_columns) and sales (n_rows,)."""
-        X, sales = _prepare(self, X, y, least=N_FOLDS)
+        X, sales = prepare(self, X, y, least=N_FOLDS)
         self.levels_ = choose_levels(self.levels, len(sales))
         standardised, self.location_, self.scale_ = standardise(sales)
         fields = np.hstack(self.encoder_.transform_fields(X))
@@ -523,7 +461,7 @@ class BayesianFM(LawModel, RegressorMixin, BaseEstimator):
     def predict_curve(self, X: pd.DataFrame | ArrayLike) -> QuantileCurve:
         """Return the laws, one per row, as a `QuantileCurve` on `levels_`."""
         check_is_fitted(self)
-        X = _frame(self, X)
+        X = as_frame(self, X)
         design = csr_matrix(self.design_.transform(np.hstack(self.encoder_.transform_fields(X))))
         location, scale = (machine.predict(design)[:, None] for machine in self.machines_)
         values = self.location_ + self.scale_ * (location + np.exp(scale) * self.noise_)
@@ -572,7 +510,7 @@ class PenalisedQuantiles(LawModel, RegressorMixin, BaseEstimator):
 
     def fit(self, X: pd.DataFrame | ArrayLike, y: ArrayLike) -> Self:
         """Fit to a data frame or array (n_rows, n_columns) and sales (n_rows,)."""
-        X, sales = _prepare(self, X, y)
+        X, sales = prepare(self, X, y)
         check_options("sort", self.tails)
         self.levels_ = choose_levels(self.levels, len(sales))
         standardised, self.location_, self.scale_ = standardise(sales)
@@ -585,7 +523,7 @@ class PenalisedQuantiles(LawModel, RegressorMixin, BaseEstimator):
     def predict_curve(self, X: pd.DataFrame | ArrayLike) -> QuantileCurve:
         """Return the laws, one per row, as a `QuantileCurve` on `levels_`."""
         check_is_fitted(self)
-        X = _frame(self, X)
+        X = as_frame(self, X)
         design = self.encoder_.transform(X)
         values = self.location_ + self.scale_ * np.column_stack([model.predict(design) for model in self.models_])
         return QuantileCurve(self.levels_, values, tails=self.tails, index=row_index(X)).clip(self.lower)

@@ -7,6 +7,7 @@ has the same simulators and data in all studies of this file, so that difference
 
 import copy
 from functools import partial
+from typing import Any
 
 import numpy as np
 
@@ -30,7 +31,7 @@ from qrgmm.studies.synthetic import (
 
 FEE = 0.05  # of the loan, and the limit on the default probability
 # The SCF paper's network: one output per level, one network, straight fields, its last weights.
-_BARE = {
+_BARE: dict[str, Any] = {
     "head": "free", "average": False, "curved": False, "n_members": 1, "recalibrate": False, "kinds": "flexible"
 }
 # Ablations that differ from QRGMM-dagger in what the output layer reads and in nothing else, without the stiff networks
@@ -52,7 +53,7 @@ _SEARCH = {"validation_share": 0.1, "check_every": 50, "patience": None}
 PUBLISHED_GAN = {"cwgan_paper": ConditionalWGAN(**CWGAN_SETTINGS["paper"] | _SEARCH)}
 SHRUNKEN = {"bayesian_fm": BayesianFM(), "penalised": PenalisedQuantiles()}
 # From the bare network up, one thing at a time; from QRGMM-dagger down, one thing at a time.
-RUNGS_UP = {
+RUNGS_UP: dict[str, dict[str, Any]] = {
     "bare": {},
     "location and scale": {"head": "location-scale"},
     "mean of the weights": {"average": True},
@@ -91,6 +92,13 @@ def compare_on_variants(models, variants, rng, n_rows, n_train, n_points, n_memb
     -------
     list of tuple
         Rows (model, test, metric, x, value).
+
+    Examples
+    --------
+    >>> size = {"n_rows": 420, "n_train": 400, "n_points": 2}
+    >>> rows = compare_on_variants({}, ["linear"], np.random.default_rng(0), **size)
+    >>> sorted({model for model, test, metric, x, value in rows})
+    ['marginal', 'truth']
     """
     rows = []
     data_rng, model_rng = rng.spawn(2)

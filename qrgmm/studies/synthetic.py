@@ -163,7 +163,7 @@ def sensitivity(rng, steps, sizes, n_draws, n_members):
 
 
 def draw_data(
-    simulator: LocationScale, n_rows: int, n_train: int, rng: np.random.Generator, n_known: int | None = None
+    simulator: FMLocationScale, n_rows: int, n_train: int, rng: np.random.Generator, n_known: int | None = None
 ) -> tuple[pd.DataFrame, np.ndarray, pd.DataFrame, np.ndarray]:
     """Return training rows and test rows.
 
