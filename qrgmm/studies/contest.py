@@ -71,7 +71,7 @@ RUNGS_DOWN = {
 }
 
 
-def compare_on_variants(models, variants, rng, n_rows, n_train, n_points, n_members=10):
+def compare_on_variants(models, variants, rng, n_rows, n_train, n_points, n_members=10, n_epochs=1000):
     """Study models on variants of the simulator with fresh parameters; the test is the variant.
 
     Parameters
@@ -85,8 +85,8 @@ def compare_on_variants(models, variants, rng, n_rows, n_train, n_points, n_memb
         Rows, and how many of them train; the others are the test set.
     n_points : int
         Test rows whose risk curves are compared.
-    n_members : int
-        Of `DeepFMQRGMM`, at most.
+    n_members, n_epochs : int
+        Of `DeepFMQRGMM`, and of networks that are trained by epochs; at most.
 
     Returns
     -------
@@ -108,7 +108,7 @@ def compare_on_variants(models, variants, rng, n_rows, n_train, n_points, n_memb
         simulator = FMLocationScale(variant, variant_rng)
         X, y, X_test, y_test = draw_data(simulator, n_rows, n_train, variant_rng)
         for name, model in ({"truth": Truth(simulator), "marginal": Marginal()} | models).items():
-            model = fit_copy(model, X, y, np.random.default_rng(model_rng.integers(2**31)), n_members)
+            model = fit_copy(model, X, y, np.random.default_rng(model_rng.integers(2**31)), n_members, n_epochs)
             rows += score_rows(name, variant, _score(model, simulator, X_test, y_test))
             rows += risk_errors(name, variant, model, Truth(simulator), X_test[:n_points])
     return rows
@@ -168,7 +168,7 @@ def _score(model, simulator, X, y):
 
 
 _SIZES = {
-    "tiny": {"n_rows": 1300, "n_train": 1200, "n_points": 5, "n_members": 2},
+    "tiny": {"n_rows": 1300, "n_train": 1200, "n_points": 5, "n_members": 2, "n_epochs": 12},
     "paper": {"n_rows": 10_000, "n_train": 8000, "n_points": 50},
 }
 _FRESH = "parameters and signs of the simulator are drawn afresh in every replication"
@@ -199,7 +199,10 @@ STUDIES = {
     ),
     "ladder": Study(
         climb,
-        {name: {key: size[key] for key in size if key != "n_points"} for name, size in _SIZES.items()},
+        {
+            "tiny": {"n_rows": 1300, "n_train": 1200, "n_members": 2},
+            "paper": {"n_rows": 10_000, "n_train": 8000},
+        },
         f"{_FRESH}; both signs of every replication",
         20,
     ),

@@ -190,7 +190,7 @@ def published_gan() -> dict[str, LawModel]:
     return {name: clone(model).set_params(encoder=OTHER) for name, model in PUBLISHED_GAN.items()}
 
 
-def compare_on_split(models, load, rng, n_rows=None, n_members=10):
+def compare_on_split(models, load, rng, n_rows=None, n_members=10, n_epochs=1000):
     """Study models on one random 4:1 split (tables 2 and 3, figures 13 to 22 of the SCF paper).
 
     Parameters
@@ -202,8 +202,8 @@ def compare_on_split(models, load, rng, n_rows=None, n_members=10):
     rng : numpy.random.Generator
     n_rows : int, optional
         Use so many rows of the table only.
-    n_members : int
-        Of `DeepFMQRGMM`.
+    n_members, n_epochs : int
+        Of `DeepFMQRGMM`, and of networks that are trained by epochs; at most.
 
     Returns
     -------
@@ -224,7 +224,7 @@ def compare_on_split(models, load, rng, n_rows=None, n_members=10):
     found = _score_reference(y, train, test, largest, low, groups, split_rng)
     for name, model in ({"marginal": Marginal()} | models()).items():
         draws_rng = np.random.default_rng(model_rng.integers(2**31))
-        model = fit_copy(model, X.iloc[train], y[train], draws_rng, n_members)
+        model = fit_copy(model, X.iloc[train], y[train], draws_rng, n_members, n_epochs)
         curve = predict_quietly(model, X.iloc[test])
         sample = curve.sample(1, draws_rng)[:, 0]
         found += score_rows(name, "unconditional", compare_samples(sample, y[test]))
@@ -427,9 +427,10 @@ def _cross_border_models():
 
 
 _PEERS = ["diffusion", "rectified_flow", "engression", "quantile_forest", "lightgbm", "spline_flow"]
-_SPLITS = {"tiny": {"n_rows": 1500, "n_members": 2}, "paper": {}}
+_SPLITS = {"tiny": {"n_rows": 1500, "n_members": 2, "n_epochs": 12}, "paper": {}}
 _TUNING = {"tiny": {"n_rows": 300}, "paper": {}}
-_GAN = {"tiny": {"n_rows": 400}, "paper": {}}
+_PRODUCTS = {"tiny": {"n_rows": 1500, "n_members": 2}, "paper": {}}
+_GAN = {"tiny": {"n_rows": 400, "n_epochs": 12}, "paper": {}}
 _STAND_IN = "the paper's data are private: simulated rows with its dimensions"
 _TUNED = "settings chosen on held-out rows"
 STUDIES = {
@@ -445,7 +446,7 @@ STUDIES = {
     ),
     # Of these and of tuning 100 replications take too long for two cores.
     "big_mart_gan": Study(partial(compare_on_split, published_gan, big_mart_table), _GAN, "10 replications", 10),
-    "big_mart_products": Study(compare_new_products, _SPLITS, "not in the paper; 10 replications", 10),
+    "big_mart_products": Study(compare_new_products, _PRODUCTS, "not in the paper; 10 replications", 10),
     "big_mart_tuning": Study(partial(tune, list(CANDIDATES), big_mart_table), _TUNING, "not in the paper", 2),
     "cross_border": Study(
         partial(compare_on_split, _cross_border_models, cross_border_table),

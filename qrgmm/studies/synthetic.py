@@ -92,7 +92,7 @@ class Marginal:
         return self.predict_curve(X).sample(n_draws, rng)
 
 
-def compare_models(models, rng, n_rows, n_train, n_draws, n_points, n_loans, n_members=10):
+def compare_models(models, rng, n_rows, n_train, n_draws, n_points, n_loans, n_members=10, n_epochs=1000):
     """Study models against the truth (tables 1 and 4, figures 6 to 12 and 24 to 27 of the SCF paper).
 
     Parameters
@@ -108,8 +108,8 @@ def compare_models(models, rng, n_rows, n_train, n_draws, n_points, n_loans, n_m
         Test rows whose risk curves are compared.
     n_loans : int
         Loans whose risk at the two points is recorded, evenly spaced to the 99.9th percentile of true sales.
-    n_members : int
-        Of `DeepFMQRGMM`.
+    n_members, n_epochs : int
+        Of `DeepFMQRGMM`, and of networks that are trained by epochs; at most.
 
     Returns
     -------
@@ -125,7 +125,7 @@ def compare_models(models, rng, n_rows, n_train, n_draws, n_points, n_loans, n_m
     rows = []
     for name, model in ({"truth": truth, "marginal": Marginal()} | models).items():
         draws_rng = np.random.default_rng(model_rng.integers(2**31))
-        model = fit_copy(model, X, y, draws_rng, n_members)
+        model = fit_copy(model, X, y, draws_rng, n_members, n_epochs)
         rows += score_rows(name, "unconditional", compare_samples(model.sample(X_test, 1, draws_rng)[:, 0], y_test))
         curve = model.predict_curve(X_test)
         rows += score_rows(name, "test rows", scores_given_x(curve, simulator, X_test, y_test))
@@ -194,12 +194,14 @@ def fit_copy(
     y: np.ndarray,
     rng: np.random.Generator,
     n_members: int = 10,
+    n_epochs: int = 1000,
 ) -> Any:
-    """Fit a fresh copy of the model, with its seed and at most so many members where it takes them."""
+    """Fit a fresh copy of the model, with its seed and at most so many members and epochs where it takes them."""
     settings = {"random_state": int(rng.integers(2**31))}
     if hasattr(model, "get_params"):
         model = clone(model)
-        settings["n_members"] = min(getattr(model, "n_members", 0), n_members)
+        for name, most in {"n_members": n_members, "n_epochs": n_epochs}.items():
+            settings[name] = min(getattr(model, name, 0), most)
         model.set_params(**{name: value for name, value in settings.items() if name in model.get_params()})
     return model.fit(X, y)
 
@@ -255,7 +257,9 @@ def risk_errors(name: str, test: str, model: Any, truth: Truth, X: pd.DataFrame)
 
 _DESIGN = "the parameters of the simulator are ours, the paper's are not published"
 _COMPARE = {
-    "tiny": {"n_rows": 2200, "n_train": 2000, "n_draws": 500, "n_points": 5, "n_loans": 4, "n_members": 2},
+    "tiny": {
+        "n_rows": 2200, "n_train": 2000, "n_draws": 500, "n_points": 5, "n_loans": 4, "n_members": 2, "n_epochs": 12
+    },
     "paper": {"n_rows": 10_000, "n_train": 8000, "n_draws": 10_000, "n_points": 50, "n_loans": 8},
 }
 STUDIES = {
