@@ -5,20 +5,22 @@ from functools import cache
 from typing import NamedTuple
 
 import yaml
-from ledger_rules import decide, worst
+from ledger_rules import FEW, decide, worst
 from markdown_table import format_table
 
 from qrgmm.studies.results import PAPER
 
-LEDGER = PAPER / "ledger.yml"
+LEDGER, CLAIMS = PAPER / "ledger.yml", PAPER / "claims.yml"
 MEANINGS = {
     "same": "proved, exact, drawn again, or no number differs from the published one by more than its error",
     "same conclusion": "the ordering or the shape agrees; the numbers cannot be compared",
     "ours": "the paper leaves a choice open, or its text as we have it has lost a formula, and this is what we took",
     "undecided": "our replications neither confirm nor contradict it",
     "differs": "with the reason",
-    "cannot be done": "with the reason",
-    "open": "not yet examined, or the numbers have none of ours beside them",
+    "not done": "it could be done, and this book doesn't",
+    "not run": "the code is here, the data of the paper are not",
+    "cannot be done": "what it would take is lost or private",
+    "open": "not yet recorded, or the numbers have none of ours beside them",
 }
 ARGUMENTS = {
     "exact": "a cell of the chapter asserts it to the last digits",
@@ -27,20 +29,20 @@ ARGUMENTS = {
     "choice": "a matter of design",
     "lost": "the formula or the numbers are lost in the text that we have",
     "data": "the data cannot be had, or cannot show it",
-    "not run": "nothing recorded yet",
 }
 INTRODUCTION = """# Ledger
 
-Every equation, result, figure, table and claim of the papers that a chapter has reached, and what came of it. The
-verdicts are
+Every equation, result, figure, table and claim of the papers, and what came of it; also the work that they leave to the
+future, and what this book does about it. The verdicts are
 
 {verdicts}
 
 Most are *computed* when the book is built, from the recorded replications and the published numbers: a plus-minus sign
 stands before a standard error over replications, *s.e.* counts such errors, and of several differences the least sure
 one is shown. A claim holds if every difference says so, and is contradicted if one says the contrary, beyond Student's
-quantile at a level of 1 %, which the differences of one claim share. The other verdicts are *argued*, with the kind of
-argument:
+quantile at a level of 1 %, which the differences of one claim share. Where replications split one table anew, the
+standard error is corrected for their overlap, as in {{ref}}`ch-big-mart`. The same numbers from no more than {few} runs
+are *undecided*. The other verdicts are *argued*, with the kind of argument:
 
 {arguments}
 
@@ -63,6 +65,12 @@ def read_ledger():
     return yaml.safe_load(LEDGER.read_text(encoding="utf-8"))
 
 
+@cache
+def read_claims():
+    """Return the claims of each paper by name, as they are listed in data/paper/claims.yml."""
+    return yaml.safe_load(CLAIMS.read_text(encoding="utf-8"))
+
+
 def judge_row(row):
     found = [decide(check) for check in row.get("checks", [])]
     verdict = worst(verdict for verdict, _ in found) if found else row["verdict"]
@@ -78,7 +86,7 @@ def judge_papers():
 def make_page():
     """Return the page as Markdown: what the verdicts mean, how many there are, and one table per paper."""
     papers = judge_papers()
-    introduction = INTRODUCTION.format(verdicts=make_list(MEANINGS), arguments=make_list(ARGUMENTS))
+    introduction = INTRODUCTION.format(verdicts=make_list(MEANINGS), arguments=make_list(ARGUMENTS), few=FEW)
     sections = [introduction, count_verdicts(papers)]
     for paper in read_ledger():
         sections += [f"## {paper['paper']}\n", f"{paper['note']}\n", make_table(papers[paper["paper"]])]
@@ -88,6 +96,8 @@ def make_page():
 def count_verdicts(papers):
     names = [name.removeprefix("The ").removesuffix(" paper") for name in papers]
     lines = [["", *names], ["---", *["---:"] * len(names)]]
+    lines.append(["**claims**", *(len(read_claims()[name]) for name in papers)])
+    lines.append(["**rows**", *(len(rows) for rows in papers.values())])
     for verdict in MEANINGS:
         lines.append([verdict, *(Counter(row.verdict for row in rows)[verdict] for rows in papers.values())])
     lines.append(["*computed*", *(sum(bool(row.numbers) for row in rows) for rows in papers.values())])

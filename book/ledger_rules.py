@@ -91,7 +91,8 @@ def compare_published(study, source=None, spread="ours", **which):
         error, limit = rows["published_sd"] / np.sqrt(n_runs), stats.norm.ppf(1 - LEVEL / 2 / len(rows))
     # Without any spread there is no error to count in: equal numbers don't differ, others do.
     apart = rows["ours"] - rows["published"]
-    rows["difference"] = (apart / error.where(error > 0)).fillna(pd.Series(np.where(apart == 0, 0.0, np.inf), rows.index))
+    exact = pd.Series(np.where(apart == 0, 0.0, np.inf), rows.index)
+    rows["difference"] = (apart / error.where(error > 0)).fillna(exact)
     beyond = (rows["difference"].abs() > limit).sum()
     row = rows.iloc[rows["difference"].abs().to_numpy().argmax()]
     truth = recorded(row["study"]).query("model == 'truth' and test == @row.test and metric == @row.metric")
@@ -175,9 +176,9 @@ def compare_trend(study, direction, slower=False, **which):
 
 
 def compare_times(record, faster, than):
-    """A recorded time is below a number of seconds, or below other times of the same run, on every kind of processor."""
+    """A recorded time is below a number of seconds, or below other times of its run, on every kind of processor."""
     found = []
-    for run in load_benchmarks(record):
+    for run in load_benchmarks(record.removeprefix("benchmark_")):
         seconds = run["seconds"]
         others = {f"{than:g} s": than} if isinstance(than, float) else {label_of(one): seconds[one] for one in than}
         grounds = f"{label_of(faster)} {number(seconds[faster])} s, against " + ", ".join(
