@@ -235,7 +235,7 @@ def beside_published(study):
     scale = np.where(rows["metric"].isin(["auc_sd", "f1_sd"]), np.sqrt(shrink), 1.0)
     rows["ours"] *= scale
     common = rows["test"].map(lambda test: overlap(study, test))
-    rows["error"] = rows["sd"] * scale * np.sqrt((rows["standard_error"] / rows["sd"]) ** 2 + common)
+    rows["error"] = scale * np.sqrt(rows["standard_error"] ** 2 + common * rows["sd"] ** 2)
     lent = rows["sd"] * np.sqrt(shrink * (1 / rows["n_runs"] + common))
     rows["published_error"] = (rows["published_sd"] / np.sqrt(rows["n_runs"])).fillna(lent)
     return rows

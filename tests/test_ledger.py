@@ -9,17 +9,26 @@ import pandas as pd
 import pytest
 from ledger_rules import (
     COMPUTED,
+    FEW,
+    SPLITS,
     VERDICTS,
     Difference,
+    beside_published,
     compare_order,
     compare_published,
+    compare_times,
     decide,
     judge,
     make_case,
+    overlap,
     worst,
 )
 
+from qrgmm.plots import LABELS as MODELS
+from qrgmm.studies import compare_with_paper, load_results
 from qrgmm.studies.results import PAPER, RESULTS
+from qrgmm.studies.runner import STUDIES
+from qrgmm.systems.delayed_payment import split_reports
 
 ROOT = Path(__file__).resolve().parents[1]
 ROWS = [row for paper in ledger_page.read_ledger() for row in paper["rows"]]
@@ -28,19 +37,30 @@ TEXTS = [*(ROOT / "notebooks").glob("[0-9][0-9]_*.md"), *(ROOT / "book").glob("*
 LABELS = {
     label for path in TEXTS for label in re.findall(r"^\((\S+)\)=$", path.read_text(encoding="utf-8"), re.MULTILINE)
 }
+# What a paper numbers, and the numbers that it goes up to.
+NUMBERED = {
+    "The SCF paper": {
+        "fig": 27, "table": 4, "eq": 5, "remark": 5, "assumption": 4, "lemma": 2, "theorem": 1, "section": 7
+    },
+    "The QRGMM paper": {"fig": 6, "table": 4, "fig EC": 4, "table EC": 3},
+    "The payment paper": {"fig": 11, "table": 4, "eq": 3, "section": 7},
+    "The early-warning paper": {"fig": 6, "table": 2, "eq": 9, "definition": 4, "assumption": 3},
+}
+# Not in the text that we have; and what the paper says of others.
+NO_CLAIM = {"The QRGMM paper": {("fig", 1)}, "The payment paper": {("section", 1), ("section", 2)}}
 each_row = pytest.mark.parametrize("row", ROWS, ids=[f"{i} {row['place']}" for i, row in enumerate(ROWS)])
 each_judged = pytest.mark.parametrize("judged", JUDGED, ids=[f"{i} {row.verdict}" for i, row in enumerate(JUDGED)])
 
 
 @each_row
 def test_a_row_is_computed_or_argued_and_not_both(row):
-    assert {"place", "what", "evidence"} <= row.keys()
-    assert row.keys() <= {"place", "what", "evidence", "words", "checks", "why", "verdict", "argued"}
+    assert {"place", "what", "claim", "evidence"} <= row.keys()
+    assert row.keys() <= {"place", "what", "claim", "evidence", "words", "checks", "why", "verdict", "argued"}
     if "checks" in row:
         assert row["checks"] and "verdict" not in row and "argued" not in row
     else:
         assert row["verdict"] in VERDICTS and row["argued"] in ledger_page.ARGUMENTS and "why" not in row
-        assert row["verdict"] in ("same", "same conclusion") or "words" in row or row["argued"] == "not run"
+        assert row["verdict"] in ("same", "same conclusion") or "words" in row
 
 
 @each_row
@@ -48,7 +68,7 @@ def test_evidence_is_there(row):
     assert row["evidence"] and set(row["evidence"]) <= LABELS
     for name in set(ledger_page.find_records(row)) - set(COMPUTED):
         described = name in (RESULTS.parent / "README.md").read_text(encoding="utf-8")
-        assert described or (RESULTS / f"{name}_paper.csv").exists() or (RESULTS / f"{name}.json").exists()
+        assert described or name in STUDIES
 
 
 @each_judged
@@ -57,6 +77,44 @@ def test_a_verdict_is_one_of_the_closed_set_and_gives_its_reason(judged):
     if judged.numbers and judged.verdict == "differs":
         assert judged.row.get("why"), f"say why: {judged.numbers}"
     assert all("nan" not in numbers for numbers in judged.numbers)
+
+
+@pytest.mark.parametrize("paper", ledger_page.read_claims())
+def test_every_published_claim_has_a_row(paper):
+    rows = next(each["rows"] for each in ledger_page.read_ledger() if each["paper"] == paper)
+    answered, claims = {row["claim"] for row in rows}, ledger_page.read_claims()[paper]
+    assert sorted(claims.keys() - answered) == [], "claims without a row"
+    assert sorted(answered - claims.keys()) == [], "rows that answer no claim"
+
+
+@pytest.mark.parametrize("paper", ledger_page.read_claims())
+def test_whatever_a_paper_numbers_is_the_place_of_a_claim(paper):
+    found = set().union(*(find_numbered(claim["place"]) for claim in ledger_page.read_claims()[paper].values()))
+    wanted = {(kind, number) for kind, last in NUMBERED[paper].items() for number in range(1, last + 1)}
+    assert wanted - found == NO_CLAIM.get(paper, set())
+
+
+def find_numbered(place):
+    """Return what a place names, as pairs of kind and number; of sections the first part of the number."""
+    found, kind, last, ranged = set(), None, 0, False
+    for word in place.replace(",", " ").split():
+        if match := re.match(r"\(?(EC\.)?(\d+)", word):
+            number = int(match[2])
+            numbers = range(last + 1 if ranged else number, number + 1)
+            found |= {(f"{kind} EC" if match[1] else kind, each) for each in numbers}
+            last, ranged = number, False
+        elif word == "to":
+            ranged = True
+        else:
+            kind = word.rstrip("s.")
+    return found
+
+
+def test_what_a_place_names_is_found():
+    assert find_numbered("section 6.1.1, table 1, figs 7 to 9, 11") == {
+        ("section", 6), ("table", 1), ("fig", 7), ("fig", 8), ("fig", 9), ("fig", 11)
+    }
+    assert find_numbered("eqs (1), (2), table EC.1") == {("eq", 1), ("eq", 2), ("table EC", 1)}
 
 
 def test_every_row_is_on_the_page():
@@ -98,15 +156,89 @@ def test_an_order_holds_fails_or_stays_open_by_paired_differences(monkeypatch, v
         compare_order("study", low="a", high="c")
 
 
-@pytest.mark.parametrize(("ours", "verdict"), [(1.3, "differs"), (1.1, "same")])
-def test_few_replications_are_judged_by_the_published_deviation_or_not_at_all(monkeypatch, ours, verdict):
+@pytest.mark.parametrize(
+    ("n_runs", "ours", "spread", "verdict"),
+    [
+        (2, 1.3, "ours", "undecided"),  # the quantile of two replications is 64
+        (2, 1.3, "published", "differs"),  # 4.2 standard errors of two of their runs; the quantile is 2.6
+        (2, 1.1, "published", "undecided"),
+        (FEW, 1.0, "ours", "undecided"),
+        (FEW, 1.0, "published", "undecided"),
+        (FEW + 1, 1.0, "ours", "same"),
+        (FEW + 1, 1.0, "published", "same"),
+    ],
+)
+def test_few_replications_can_differ_and_are_never_the_same(monkeypatch, n_runs, ours, spread, verdict):
     cell = {"study": "study", "test": "test", "metric": "ks", "x": np.nan, "model": "a"}
     row = cell | {"source": "table", "published": 1.0, "published_sd": 0.1, "ours": ours, "noise_floor": np.nan}
-    monkeypatch.setattr("ledger_rules.recorded", lambda study: pd.DataFrame([cell] * 2).assign(replication=[0, 1]))
-    monkeypatch.setattr("ledger_rules.beside_published", lambda study: pd.DataFrame([row | {"difference": 20.0}]))
-    assert compare_published("study", "table")[0] == "undecided"  # the quantile of two replications is 64
-    # 4.2 and 1.4 standard errors of two of their runs; the quantile is 2.6.
-    assert compare_published("study", "table", spread="published")[0] == verdict
+    row |= {"error": 0.01, "published_error": 0.01}
+    table = pd.DataFrame([cell] * n_runs).assign(replication=range(n_runs))
+    monkeypatch.setattr("ledger_rules.recorded", lambda study: table)
+    monkeypatch.setattr("ledger_rules.beside_published", lambda study: pd.DataFrame([row]))
+    assert compare_published("study", "table", spread)[0] == verdict
+
+
+def test_a_published_number_of_independent_runs_is_judged_as_in_the_chapters():
+    rows, shown = beside_published("test_problem_1"), compare_with_paper("test_problem_1")
+    ours = (rows["ours"] - rows["published"]) / np.hypot(rows["error"], rows["published_error"])
+    np.testing.assert_allclose(ours, shown["difference"], rtol=1e-12)
+
+
+def test_a_number_of_the_payment_paper_has_the_error_of_its_own_test_set():
+    rows = beside_published("payment_models_window").query("metric == 'auc' and model == 'rf'").iloc[0]
+    fresh = rows["sd"] / np.sqrt(1 - 0.3)  # of one test set of fresh reports as large as ours
+    assert rows["published_error"] == pytest.approx(fresh * np.sqrt(433 / 6546))
+    assert rows["error"] == pytest.approx(rows["sd"] * np.sqrt(1 / 20 + 3 / 7))
+
+
+def test_studies_that_split_one_table_are_known_with_their_shares():
+    """What SPLITS lists is all that the ledger uses; the share is that of the study."""
+    used = {name for row in ROWS for name in ledger_page.find_records(row)}
+    assert {name for name in used if name.startswith(("big_mart", "cross_border", "payment"))} <= SPLITS.keys()
+    train, test = split_reports(pd.DataFrame(index=range(1000)), rng=0)
+    assert len(test) / 1000 == SPLITS["payment_models"] == pytest.approx(1 - SPLITS["payment_folds"])
+    assert overlap("big_mart") == overlap(["cross_border", "cross_border_gan"]) == pytest.approx(1 / 4)
+    assert overlap("payment_forecast", "time") == 1 and overlap("contest") == 0
+
+
+def test_splits_of_one_table_are_not_independent(monkeypatch):
+    values = np.random.default_rng(0).normal(1, 3, 100)  # naive: three standard errors
+    rows = [(model, i, value) for i, ahead in enumerate(values) for model, value in (("a", 0), ("b", ahead))]
+    table = pd.DataFrame(rows, columns=["model", "replication", "value"]).assign(test="test", metric="ks", x=np.nan)
+    monkeypatch.setattr("ledger_rules.recorded", lambda study: table)
+    assert compare_order("contest", low="a", high="b")[0] == "same conclusion"
+    assert compare_order("big_mart", low="a", high="b")[0] == "undecided"
+
+
+def test_studies_are_joined_and_a_model_that_is_not_recorded_leaves_it_open(monkeypatch):
+    parts = {
+        name: pd.DataFrame({"model": name, "replication": range(n), "value": value + np.arange(n) % 2})
+        for name, n, value in (("qrgmm", 20, 0), ("cwgan_paper", 10, 5), ("cwgan", 1, 5))
+    }
+    cell = {"test": "base", "metric": "ks", "x": np.nan}
+    monkeypatch.setattr("ledger_rules.recorded", lambda study: parts[study].assign(**cell))
+    check = {"rule": "order", "study": list(parts), "low": "qrgmm"}
+    verdict, numbers = decide(check | {"high": "cwgan_paper"})
+    assert verdict == "same conclusion" and "10 runs" in numbers
+    assert decide(check | {"high": "cwgan"})[0] == "open"  # recorded once
+    assert decide(check | {"high": "qrgmm_fm_paper"}) == ("open", "not recorded yet: QRGMM-F as published")
+    with pytest.raises(ValueError, match="not found"):
+        decide(check | {"high": "qrgmm_mispelt"})
+
+
+def test_models_of_the_rows_that_wait_for_a_record_have_a_name():
+    checks = [check for row in ROWS for check in row.get("checks", []) if check["rule"] == "order"]
+    named = [check[side] for check in checks if "by" not in check for side in ("low", "high")]
+    flat = {name for each in named for name in (each if isinstance(each, list) else [each])}
+    other = pd.concat([make_case(), *map(load_results, ["early_warning", "payment_models_window", "payment_forecast"])])
+    assert flat - MODELS.keys() <= set(other["model"])
+
+
+def test_times_hold_on_every_machine(monkeypatch):
+    runs = [{"seconds": {"a": a, "b": 1.0}, "machine": {"processor": str(a)}} for a in (0.5, 2.0)]
+    monkeypatch.setattr("ledger_rules.load_benchmarks", lambda name: runs)
+    assert compare_times("benchmark_generation", "a", ["b"])[0] == "differs"
+    assert compare_times("benchmark_generation", "a", 3.0)[0] == "same conclusion"
 
 
 def test_a_level_is_shared_by_the_differences_of_a_claim():
