@@ -46,7 +46,7 @@ def test_no_two_models_have_one_label():
 
 
 def test_variants_differ_and_the_truth_is_best_in_each():
-    found = table(compare_on_variants, {}, FM_VARIANTS, **SMALL)
+    found = table(compare_on_variants, {}, variants=FM_VARIANTS, **SMALL)
     assert {test for _, test, _ in found} == set(FM_VARIANTS)
     for variant in FM_VARIANTS:
         assert found["truth", variant, "ks"] < 0.004 < found["marginal", variant, "ks"]
@@ -65,7 +65,7 @@ def test_every_replication_has_other_parameters_and_signs(monkeypatch):
 
     monkeypatch.setattr(contest, "FMLocationScale", Recorded)
     for seed in range(12):
-        table(compare_on_variants, {}, ["base"], seed=seed, **SMALL)
+        table(compare_on_variants, {}, seed=seed, **SMALL)
     vectors = {simulator._location.vectors[0][0, 0] for simulator in drawn}
     signs = {tuple(simulator._location.signs) for simulator in drawn}
     assert len(vectors) == 12 and len(signs) > 1
@@ -74,9 +74,11 @@ def test_every_replication_has_other_parameters_and_signs(monkeypatch):
 
 
 def test_a_replication_has_the_same_data_whatever_is_compared():
-    alone, among = (table(compare_on_variants, {}, variants, **SMALL) for variants in (["base"], FM_VARIANTS))
+    alone, among = (
+        table(compare_on_variants, {}, variants=variants, **SMALL) for variants in (["base"], FM_VARIANTS)
+    )
     assert {key: among[key] for key in alone} == alone
-    with_model = table(compare_on_variants, {"qrgmm": OWN["qrgmm"]}, ["base"], **SMALL)
+    with_model = table(compare_on_variants, {"qrgmm": OWN["qrgmm"]}, **SMALL)
     assert {key: with_model[key] for key in alone} == alone
 
 

@@ -71,15 +71,13 @@ RUNGS_DOWN = {
 }
 
 
-def compare_on_variants(models, variants, rng, n_rows, n_train, n_points, n_members=10, n_epochs=1000):
+def compare_on_variants(models, rng, n_rows, n_train, n_points, n_members=10, n_epochs=1000, variants=("base",)):
     """Study models on variants of the simulator with fresh parameters; the test is the variant.
 
     Parameters
     ----------
     models : dict of str to model
         By label; each has `fit`, `predict_curve` and `sample`.
-    variants : iterable of str
-        Keys of `FM_VARIANTS`.
     rng : numpy.random.Generator
     n_rows, n_train : int
         Rows, and how many of them train; the others are the test set.
@@ -87,6 +85,8 @@ def compare_on_variants(models, variants, rng, n_rows, n_train, n_points, n_memb
         Test rows whose risk curves are compared.
     n_members, n_epochs : int
         Of `DeepFMQRGMM`, and of networks that are trained by epochs; at most.
+    variants : iterable of str
+        Keys of `FM_VARIANTS`.
 
     Returns
     -------
@@ -96,7 +96,7 @@ def compare_on_variants(models, variants, rng, n_rows, n_train, n_points, n_memb
     Examples
     --------
     >>> size = {"n_rows": 420, "n_train": 400, "n_points": 2}
-    >>> rows = compare_on_variants({}, ["linear"], np.random.default_rng(0), **size)
+    >>> rows = compare_on_variants({}, np.random.default_rng(0), **size)
     >>> sorted({model for model, test, metric, x, value in rows})
     ['marginal', 'truth']
     """
@@ -172,16 +172,15 @@ _SIZES = {
     "paper": {"n_rows": 10_000, "n_train": 8000, "n_points": 50},
 }
 _FRESH = "parameters and signs of the simulator are drawn afresh in every replication"
-_BASE = ("base",)
 STUDIES = {
-    "contest": Study(partial(compare_on_variants, OWN | FLEXIBLE | PUBLISHED, _BASE), _SIZES, _FRESH),
-    "contest_generators": Study(partial(compare_on_variants, GENERATORS, _BASE), _SIZES, _FRESH),
+    "contest": Study(partial(compare_on_variants, OWN | FLEXIBLE | PUBLISHED), _SIZES, _FRESH),
+    "contest_generators": Study(partial(compare_on_variants, GENERATORS), _SIZES, _FRESH),
     "contest_peers": Study(
-        partial(compare_on_variants, PEERS | {"bayesian_fm": SHRUNKEN["bayesian_fm"]}, _BASE), _SIZES, _FRESH
+        partial(compare_on_variants, PEERS | {"bayesian_fm": SHRUNKEN["bayesian_fm"]}), _SIZES, _FRESH
     ),
     # A minute and more for each fit.
     "contest_slow": Study(
-        partial(compare_on_variants, PUBLISHED_GAN | {"penalised": SHRUNKEN["penalised"]}, _BASE),
+        partial(compare_on_variants, PUBLISHED_GAN | {"penalised": SHRUNKEN["penalised"]}),
         _SIZES | {"tiny": _SIZES["tiny"] | {"n_rows": 400, "n_train": 350}},
         f"{_FRESH}; 10 replications",
         10,
@@ -191,9 +190,11 @@ STUDIES = {
         partial(
             compare_on_variants,
             {name: OWN[name] for name in ("qrgmm_deepfm", "qrgmm")} | FLEXIBLE | {"bayesian_fm": BayesianFM()},
-            [name for name in FM_VARIANTS if name != "base"],
         ),
-        _SIZES,
+        {
+            "tiny": _SIZES["tiny"] | {"variants": ["reflected"]},
+            "paper": _SIZES["paper"] | {"variants": [name for name in FM_VARIANTS if name != "base"]},
+        },
         _FRESH,
         20,
     ),
