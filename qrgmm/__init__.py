@@ -35,6 +35,8 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "models.metamodel": ["QRGMM", "QRGMMChain", "bootstrap_curves"],
         "models.deepfm": ["DeepFMQRGMM"],
         "datasets.big_mart": ["load_big_mart"],
+        "datasets.marketplace": ["load_marketplace"],
+        "datasets.online_retail": ["load_online_retail"],
         "datasets.payment_practices": ["load_payment_practices"],
         "datasets.sales_table": ["load_sales_csv"],
     },

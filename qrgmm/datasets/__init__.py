@@ -8,6 +8,8 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "files": ["locate"],
         "big_mart": ["load_big_mart", "simulate_big_mart"],
         "payment_practices": ["load_payment_practices", "read_payment_practices", "simulate_payment_practices"],
+        "marketplace": ["load_marketplace"],
+        "online_retail": ["load_online_retail", "simulate_online_retail"],
         "sales_table": ["load_sales_csv"],
     },
 )
