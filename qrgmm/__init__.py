@@ -37,6 +37,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "datasets.big_mart": ["load_big_mart"],
         "datasets.marketplace": ["load_marketplace"],
         "datasets.online_retail": ["load_online_retail"],
+        "datasets.panel": ["seller_panel"],
         "datasets.payment_practices": ["load_payment_practices"],
         "datasets.sales_table": ["load_sales_csv"],
     },

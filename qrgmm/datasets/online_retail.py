@@ -67,7 +67,7 @@ def load_online_retail(stand_in: bool = False) -> pd.DataFrame:
 def clean_online_retail(lines: pd.DataFrame) -> pd.DataFrame:
     """Return a copy with the cleaning rules applied and ``attrs["cleaning"]``, how many rows each of them touched.
 
-    1. *duplicates*: of rows that are equal in every column, to the minute, one stays.
+    1. *duplicates*: of rows that are equal in every column, to the minute and but for blanks and capitals, one stays.
     2. *no price*: lines without a price above 0 are dropped: counts of the stock, notes on what broke, bad debts.
     3. *charges*: postage, fees, discounts, vouchers and what was typed by hand are no goods and are dropped.
     4. *no customer*: lines without a customer get the level "unknown".
@@ -95,18 +95,18 @@ def clean_online_retail(lines: pd.DataFrame) -> pd.DataFrame:
     0  TEA CUP         6   1.25    17850   Spain 2011-05-01
     1  TEA CUP        -1   1.25  unknown   Spain 2011-05-01
     """
+    lines = lines.assign(Description=lines["Description"].str.strip().str.upper())
     counts, again = {}, lines.duplicated()
     kept, counts["duplicates"] = lines[~again], int(again.sum())
     unpriced = ~(kept["UnitPrice"] > 0) | kept["Description"].isna()
     kept, counts["no price"] = kept[~unpriced], int(unpriced.sum())
-    product = kept["Description"].str.strip().str.upper()
-    charge = product.isin(CHARGES) | product.str.startswith(VOUCHER)
-    kept, product, counts["charges"] = kept[~charge], product[~charge], int(charge.sum())
+    charge = kept["Description"].isin(CHARGES) | kept["Description"].str.startswith(VOUCHER)
+    kept, counts["charges"] = kept[~charge], int(charge.sum())
     known = kept["CustomerID"].notna()
     counts["no customer"] = int((~known).sum())
     cleaned = pd.DataFrame(
         {
-            "product": product,
+            "product": kept["Description"],
             "quantity": kept["Quantity"].astype("int64"),
             "price": kept["UnitPrice"],
             "customer": kept["CustomerID"].fillna(0).astype("int64").astype("str").where(known, "unknown"),
