@@ -11,7 +11,7 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from qrgmm.checks import Rng, check_count
+from qrgmm.checks import Rng, check_count, check_span
 from qrgmm.datasets.reading import name_few
 
 Day = str | day  # or a datetime, or a pandas.Timestamp, which are dates as well
@@ -123,10 +123,10 @@ def seller_panel(
     labels = [name for name in ("category", "state") if name in usual] if labels is None else list(labels)
     sales = _check_sales(items, columns, labels, returns, duplicates)
     end = sales["date"].iloc[-1].normalize() + pd.Timedelta("1D") if until is None else pd.Timestamp(until)
-    length = _check_span("horizon", horizon)
+    length = check_span("horizon", horizon)
     moments = _check_origins(origins, end)
     if max_gap is not None:
-        _refuse_gaps(sales["date"], moments, length, _check_span("max_gap", max_gap), end)
+        _refuse_gaps(sales["date"], moments, length, check_span("max_gap", max_gap), end)
     names = pd.Index(sales["seller"].unique()).sort_values()
     sales["code"] = names.get_indexer(sales["seller"])
     first_sale = sales[sales["units"] > 0].groupby("code")["date"].min()
@@ -253,16 +253,6 @@ def _check_sales(items, columns, labels, returns, duplicates):
     elif returns == "drop":
         table = table[~returned]
     return table.sort_values("date", kind="stable", ignore_index=True)
-
-
-def _check_span(name, span):
-    try:
-        length = pd.NaT if isinstance(span, int | float) else pd.Timedelta(span)  # of a number, nanoseconds
-    except ValueError:
-        length = pd.NaT
-    if not length > pd.Timedelta(0):  # also if it is no time at all
-        raise ValueError(f"{name} must be a positive span of time such as '90D', got {span!r}")
-    return length
 
 
 def _check_origins(origins, end):
