@@ -177,7 +177,7 @@ def clustered_error(values: ArrayLike, clusters: pd.DataFrame | ArrayLike | None
     deviations = values - values.mean()
     variances, sizes = [], []
     for codes in sets:
-        _, codes = np.unique(codes, return_inverse=True)
+        codes = pd.factorize(codes)[0]
         sizes.append(n_clusters := codes.max() + 1)
         sums = np.bincount(codes, deviations)
         with np.errstate(invalid="ignore"):
@@ -377,7 +377,7 @@ def christoffersen_test(
     --------
     >>> independence, coverage = christoffersen_test([0, 0, 0, 0, 1, 1, 0, 0, 0, 0] * 5, 0.2)
     >>> round(independence.p_value, 3), round(coverage.p_value, 3)
-    (0.022, 0.073)
+    (0.016, 0.053)
     """
     hits, p = check_flags("hits", check_sample("hits", hits)), check_level("probability", probability)
     if series is not None:
