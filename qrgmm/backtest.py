@@ -512,7 +512,7 @@ def hosmer_lemeshow_test(promised: ArrayLike, defaulted: ArrayLike, grades: Arra
     promised = _per_row("promised", promised, len(defaulted))
     if isinstance(grades, int | np.integer):
         ranks = stats.rankdata(promised) / len(promised)
-        labels = pd.factorize(np.ceil(ranks * check_count("grades", grades)))[0]
+        labels = pd.factorize(np.ceil(ranks * check_count("grades", int(grades))))[0]
     else:
         (labels,) = _check_clusters(grades, len(defaulted))
     expected, variance = (np.bincount(labels, weights) for weights in (promised, promised * (1 - promised)))
@@ -631,9 +631,8 @@ def _check_clusters(clusters, n_rows):
     return [pd.factorize(table[name])[0] for name in table]
 
 
-def _per_row(name, values, n_rows):
-    values = np.broadcast_to(np.asarray(values, dtype=float), n_rows) if np.ndim(values) == 0 else values
-    values = check_sample(name, values)
+def _per_row(name: str, values: ArrayLike, n_rows: int) -> np.ndarray:
+    values = check_sample(name, np.full(n_rows, values, dtype=float) if np.ndim(values) == 0 else values)
     if len(values) != n_rows:
         raise ValueError(f"{name} must have a value for each of {n_rows} rows, got {len(values)}")
     return values
