@@ -437,3 +437,23 @@ def test_a_promise_that_is_broken_is_seen():
     levels, clusters = draw_defaults(np.random.default_rng(0), on_origin=0.2)
     table = compare_promises(0.1, levels < 0.2, clusters=clusters)
     assert table.loc["all", "difference"] > 0.07 and table.loc["all", "p_value"] < 0.01
+
+
+def test_the_true_law_given_the_shocks_keeps_its_promise_in_every_vintage():
+    """Who sells at most so many items: promised by the law of the simulated marketplace, counted in its sales."""
+    market, horizon, promises = Marketplace(250), 90, []
+    for seed in range(6):
+        rng = np.random.default_rng(seed)
+        sellers, shocks = market.draw_sellers(rng), market.draw_shocks(rng)
+        sellers = sellers[sellers["entry"] < "2017-12-01"].assign(exit_probability=0.0)
+        items = market.draw(rng, sellers, shocks)
+        few = np.ceil(0.8 * horizon * sellers["rate"].to_numpy())[:, None]
+        for origin in pd.DatetimeIndex(["2017-12-01", "2018-03-01", "2018-05-30"]):
+            sold = items[(items["date"] >= origin) & (items["date"] < origin + pd.Timedelta(days=horizon))]
+            units = sold["seller"].value_counts().reindex(sellers["seller"], fill_value=0).to_numpy()
+            promised = market.cdf(sellers, origin, horizon, few, shocks)[:, 0]
+            promises.append(pd.DataFrame({"origin": origin, "promised": promised, "defaulted": units <= few[:, 0]}))
+    table = pd.concat(promises)
+    by_origin = compare_promises(table["promised"], table["defaulted"], table["origin"])
+    assert (by_origin["difference"].abs() < 4 * by_origin["error"]).all()
+    assert by_origin["promised"].nunique() == 3 and by_origin["n"].min() > 400
