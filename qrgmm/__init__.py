@@ -1,7 +1,7 @@
 """The law of sales as a quantile curve, and the exact credit risk of a loan read off it.
 
-This room holds the law and what is read off it: `checks`, `loss`, `tails`, `curve`, `risk`, `metrics`, and `plots`
-and `source`, which show it. The other rooms are `quantile_regression`, `models`, `simulators`, `datasets`,
+This room holds the law and what is read off it: `checks`, `loss`, `tails`, `curve`, `risk`, `metrics`, `backtest`,
+and `plots` and `source`, which show it. The other rooms are `quantile_regression`, `models`, `simulators`, `datasets`,
 `portfolio`, `systems`, `desk` and `studies`; each imports only the law and the rooms before it. Names are loaded when
 they are first used, so that `import qrgmm` is quick and needs no more than what is asked of it.
 """
@@ -14,6 +14,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     submod_attrs={
         "curve": ["QuantileCurve", "crossing_rate", "quantile_levels"],
         "loss": ["pinball_loss"],
+        "backtest": ["compare_promises", "split_vintages"],
         "risk": [
             "conditional_value_at_risk",
             "default_probability",
@@ -35,6 +36,9 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "models.metamodel": ["QRGMM", "QRGMMChain", "bootstrap_curves"],
         "models.deepfm": ["DeepFMQRGMM"],
         "datasets.big_mart": ["load_big_mart"],
+        "datasets.marketplace": ["load_marketplace"],
+        "datasets.online_retail": ["load_online_retail"],
+        "datasets.panel": ["seller_panel"],
         "datasets.payment_practices": ["load_payment_practices"],
         "datasets.sales_table": ["load_sales_csv"],
     },

@@ -8,6 +8,7 @@ import math
 from numbers import Real
 
 import numpy as np
+import pandas as pd
 from numpy.typing import ArrayLike
 
 Rng = np.random.Generator | int | None  # what `numpy.random.default_rng` makes a generator of
@@ -43,6 +44,40 @@ def check_count(name: str, count: float, least: int = 1) -> int:
     if not (whole and count >= least):
         raise ValueError(f"{name} must be a whole number of at least {least}, got {count!r}")
     return int(count)
+
+
+def check_span(name: str, span: str | pd.Timedelta, or_zero: bool = False) -> pd.Timedelta:
+    """Return a span of time as pandas counts it.
+
+    Parameters
+    ----------
+    name : str
+    span : str or pandas.Timedelta
+        "90D" for example.
+    or_zero : bool
+        Whether a span of zero is one as well.
+
+    Returns
+    -------
+    pandas.Timedelta
+
+    Raises
+    ------
+    ValueError
+        If `span` is no span of time, a number without a unit for example, or not positive.
+
+    Examples
+    --------
+    >>> check_span("horizon", "90D").days
+    90
+    """
+    try:
+        length = pd.NaT if isinstance(span, Real) else pd.Timedelta(span)  # of a number, nanoseconds
+    except (TypeError, ValueError):
+        length = pd.NaT
+    if not (length > pd.Timedelta(0) or (or_zero and length == pd.Timedelta(0))):  # also if it is no time at all
+        raise ValueError(f"{name} must be a positive span of time such as '90D', got {span!r}")
+    return length
 
 
 def check_level(name: str, level: float) -> float:

@@ -20,7 +20,7 @@ MAY_IMPORT = {
     "quantile_regression": [],
     "models": ["quantile_regression"],
     "simulators": [],
-    "datasets": ["models.encoding"],
+    "datasets": ["models.encoding", "simulators.marketplace"],
     "portfolio": [],
 }
 ORDER = api_pages.list_modules()

@@ -187,6 +187,10 @@ def find_data(chapter):
         texts = {node.value for node in ast.walk(call) if isinstance(node, ast.Constant)}
         if name in ("load_big_mart", "big_mart_table"):
             found.add(NAME)
+        elif name == "load_marketplace":
+            found |= {file for file in files.SOURCES if file.startswith("marketplace/")}
+        elif name == "load_online_retail":
+            found.add("online_retail.parquet")
         elif name == "load_payment_practices":
             snapshots = [keyword.value.value for keyword in call.keywords if keyword.arg == "snapshot"] or ["scf"]
             found |= {f"payment_practices_{snapshot}.csv" for snapshot in snapshots}

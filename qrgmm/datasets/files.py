@@ -23,8 +23,10 @@ def _choose_folder(root):
 
 RAW_FOLDER = _choose_folder(Path(__file__).resolve().parents[2])
 
-# File name -> where to download it, and the SHA-256 of its text with Unix line ends; or, where no more than that is
-# known, what git calls the file ("git" and the SHA-1 of its bytes behind a header).
+MARKETPLACE = "https://raw.githubusercontent.com/pawarbi/ecommerce-data/57c030265612ccd0d6b947ce761e69d300fa2d64/data/"
+# File name -> where to download it, and the SHA-256 of its text with Unix line ends, or of the bytes of a table in
+# Parquet; or, where no more than that is known, what git calls the file ("git" and the SHA-1 of its bytes behind a
+# header).
 SOURCES = {
     "bigmart_train.csv": (
         "https://raw.githubusercontent.com/prabhat-123/Bigmart_Sales_Prediction/"
@@ -46,6 +48,27 @@ SOURCES = {
         "https://raw.githubusercontent.com/bev-o-neill/DSND-p4-UK-payment-practices-blog/"
         "dd7cab7f8af2f7e18f9e3cf62ac7b6bd8e9a0f15/payment-practices.csv",
         "git 91d2ccadd98289e09eb48b9b490b7dc27d09b123",
+    ),
+    "marketplace/order_items.parquet": (
+        MARKETPLACE + "order_items.parquet",
+        "3f580f1bc8e7d18e5392d73135d32a7412b97a59926546032f6b626f563132c5",
+    ),
+    "marketplace/products.parquet": (
+        MARKETPLACE + "products.parquet",
+        "b2576c09f763abc764361464cfc7684e9d7187fe32c456ca932ffd4be9bd2f82",
+    ),
+    "marketplace/sellers.parquet": (
+        MARKETPLACE + "sellers.parquet",
+        "5ecf6cf4e9914a0e6823ca89a723acd1f96d7d29241e1dd1454720058e4637bc",
+    ),
+    "marketplace/product_category_name_translation.parquet": (
+        MARKETPLACE + "product_category_name_translation.parquet",
+        "330e0952b34417febe96267d4a02be3a7fb2412b496c0c18dc4361e7a7968ad7",
+    ),
+    "online_retail.parquet": (
+        "https://raw.githubusercontent.com/BenJMcCarty/UCI_Dataset_Online_Retail/"
+        "15986919cc97e40bc4bcfd61a63eb837f31d45c5/data/online_retail.parquet",
+        "d4bf11013582a8f3a068b6762a7e12d9899d456d615d5340ce998a61bc46c12a",
     ),
 }
 
@@ -94,7 +117,7 @@ def locate(name: str) -> Path:
         raise FileNotFoundError(f"QRGMM_DATA must name a folder, got {folder!r}")
     paths = [path for path in (Path(folder) / name, RAW_FOLDER / name) if path.is_file()]
     path = paths[0] if paths else _download(name, url)
-    kind, found = _checksum(path.read_bytes(), expected)
+    kind, found = _checksum(path, expected)
     if found != expected:
         if not paths:
             path.unlink()
@@ -105,16 +128,20 @@ def locate(name: str) -> Path:
     return path
 
 
-def _checksum(data, expected):
+def _checksum(path, expected):
+    data = path.read_bytes()
     if expected.startswith("git "):
         return "git checksum", "git " + hashlib.sha1(b"blob %d\0" % len(data) + data).hexdigest()
+    if path.suffix == ".parquet":
+        return "SHA-256", hashlib.sha256(data).hexdigest()
     return "SHA-256 (with Unix line ends)", hashlib.sha256(data.replace(b"\r\n", b"\n")).hexdigest()
 
 
 def _download(name, url):
     host = urlsplit(url).hostname
     cure = f"Put it into {RAW_FOLDER}, set QRGMM_DATA to the folder that holds it, or connect to the internet: {url}"
-    if reason := _recall_failure(host, name):
+    target = RAW_FOLDER / name
+    if reason := _recall_failure(host, target.name):
         raise ConnectionError(f"{name} was not found and could not be downloaded ({reason}). {cure}")
     import pooch  # only here: it is slow to import, warns in a notebook, and most machines have the file
     import requests
@@ -123,10 +150,10 @@ def _download(name, url):
     pooch.get_logger().setLevel("WARNING")
     downloader = pooch.HTTPDownloader(timeout=TIMEOUT)
     try:
-        return Path(pooch.retrieve(url, None, fname=name, path=RAW_FOLDER, downloader=downloader))
+        return Path(pooch.retrieve(url, None, fname=target.name, path=target.parent, downloader=downloader))
     except OSError as error:  # the errors of requests are OSErrors
         reason, no_answer = type(error).__name__, isinstance(error, (requests.ConnectionError, requests.Timeout))
-        _note_failure(host if no_answer else name, reason)
+        _note_failure(host if no_answer else target.name, reason)
         raise ConnectionError(f"{name} was not found and could not be downloaded ({reason}). {cure}") from error
 
 

@@ -10,5 +10,6 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "bank_queue": ["BankQueue"],
         "fm_location_scale": ["FMLocationScale"],
         "cross_border": ["CrossBorderSales"],
+        "marketplace": ["Marketplace"],
     },
 )
