@@ -11,7 +11,7 @@ from qrgmm.simulators.marketplace import Marketplace
 
 SOURCE = "Olist marketplace"
 ATTRIBUTION = (
-    "Olist and André Sionek, Brazilian E-Commerce Public Dataset by Olist (Kaggle, olistbr/brazilian-ecommerce), "
+    "Olist, Brazilian E-Commerce Public Dataset by Olist (Kaggle, olistbr/brazilian-ecommerce), "
     "licensed under CC BY-NC-SA 4.0 (https://creativecommons.org/licenses/by-nc-sa/4.0/); cleaned"
 )
 FILES = {
