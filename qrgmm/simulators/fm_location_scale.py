@@ -170,7 +170,9 @@ class FMLocationScale(LocationScale):
             z = (z + wave + np.abs(x[:, 1]) * np.sign(x[:, 2])) / np.sqrt(2.5)
         location = np.maximum(100 + self._spread * z, 20)
         z = self._scale(category, seller, x)
-        scale = 15 * (np.exp(0.4 * z) if self.variant == "log_scale" else np.logaddexp(0, 0.54 + 0.5 * z))
+        scale = 15 * np.logaddexp(0, 0.54 + 0.5 * z)
+        if self.variant == "log_scale":
+            scale = 15 * np.exp(0.4 * z)
         scale = np.minimum(scale, 0.45 * location)
         if self.variant == "reflected":
             location = REFLECTED_AT - location
