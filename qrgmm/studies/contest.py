@@ -173,28 +173,25 @@ _SIZES = {
 }
 _FRESH = "parameters and signs of the simulator are drawn afresh in every replication"
 STUDIES = {
-    "contest": Study(partial(compare_on_variants, OWN | FLEXIBLE | PUBLISHED), _SIZES, _FRESH),
-    "contest_generators": Study(partial(compare_on_variants, GENERATORS), _SIZES, _FRESH),
+    # Of what the paper does not have as many replications as a quarter of an hour of two cores allows.
+    "contest": Study(partial(compare_on_variants, OWN | FLEXIBLE | PUBLISHED), _SIZES, _FRESH, 8),
+    "contest_generators": Study(partial(compare_on_variants, GENERATORS), _SIZES, _FRESH, 4),
     "contest_peers": Study(
-        partial(compare_on_variants, PEERS | {"bayesian_fm": SHRUNKEN["bayesian_fm"]}), _SIZES, _FRESH
+        partial(compare_on_variants, PEERS | {"bayesian_fm": SHRUNKEN["bayesian_fm"]}), _SIZES, _FRESH, 8
     ),
-    # A minute and more for each fit.
     "contest_slow": Study(
         partial(compare_on_variants, PUBLISHED_GAN | {"penalised": SHRUNKEN["penalised"]}),
         _SIZES | {"tiny": _SIZES["tiny"] | {"n_rows": 400, "n_train": 350}},
-        f"{_FRESH}; 10 replications",
-        10,
+        _FRESH,
+        2,
     ),
-    # Of what the paper does not have as many replications as tell the models apart.
     "synthetic_variants": Study(
         partial(
             compare_on_variants,
             {name: OWN[name] for name in ("qrgmm_deepfm", "qrgmm")} | FLEXIBLE | {"bayesian_fm": BayesianFM()},
+            variants=[name for name in FM_VARIANTS if name != "base"],
         ),
-        {
-            "tiny": _SIZES["tiny"] | {"variants": ["reflected"]},
-            "paper": _SIZES["paper"] | {"variants": [name for name in FM_VARIANTS if name != "base"]},
-        },
+        _SIZES | {"tiny": _SIZES["tiny"] | {"variants": ["reflected"]}},
         _FRESH,
         20,
     ),
@@ -205,6 +202,6 @@ STUDIES = {
             "paper": {"n_rows": 10_000, "n_train": 8000},
         },
         f"{_FRESH}; both signs of every replication",
-        20,
+        8,
     ),
 }

@@ -446,7 +446,7 @@ STUDIES = {
         f"not in the paper; {_TUNED}",
     ),
     # Of these and of tuning 100 replications take too long for two cores.
-    "big_mart_gan": Study(partial(compare_on_split, published_gan, big_mart_table), _GAN, "10 replications", 10),
+    "big_mart_gan": Study(partial(compare_on_split, published_gan, big_mart_table), _GAN, "2 replications", 2),
     "big_mart_products": Study(compare_new_products, _PRODUCTS, "not in the paper; 10 replications", 10),
     "big_mart_tuning": Study(partial(tune, list(CANDIDATES), big_mart_table), _TUNING, "not in the paper", 2),
     "cross_border": Study(
@@ -455,7 +455,7 @@ STUDIES = {
         f"{_STAND_IN}; CWGAN: {_TUNED}",
     ),
     "cross_border_gan": Study(
-        partial(compare_on_split, published_gan, cross_border_table), _GAN, f"{_STAND_IN}; 10 replications", 10
+        partial(compare_on_split, published_gan, cross_border_table), _GAN, f"{_STAND_IN}; 2 replications", 2
     ),
     "cross_border_peers": Study(
         partial(compare_on_split, partial(best, "cross_border", _PEERS), cross_border_table),
