@@ -13,7 +13,7 @@ import numpy as np
 
 from qrgmm.models.deepfm import DeepFMQRGMM
 from qrgmm.models.generators import CWGAN_SETTINGS, ConditionalWGAN
-from qrgmm.models.peers import BayesianFM, PenalisedQuantiles
+from qrgmm.models.peers import BayesianFM
 from qrgmm.risk import expected_loss, largest_loan
 from qrgmm.simulators.fm_location_scale import FM_VARIANTS, FMLocationScale
 from qrgmm.studies.study import Study, score_rows
@@ -51,7 +51,7 @@ PUBLISHED = {
 # The GAN by its authors' recipe, and the search of the SCF paper over the number of epochs, on held-out rows.
 _SEARCH = {"validation_share": 0.1, "check_every": 50, "patience": None}
 PUBLISHED_GAN = {"cwgan_paper": ConditionalWGAN(**CWGAN_SETTINGS["paper"] | _SEARCH)}
-SHRUNKEN = {"bayesian_fm": BayesianFM(), "penalised": PenalisedQuantiles()}
+SHRUNKEN = {"bayesian_fm": BayesianFM()}
 # From the bare network up, one thing at a time; from QRGMM-dagger down, one thing at a time.
 RUNGS_UP: dict[str, dict[str, Any]] = {
     "bare": {},
@@ -177,13 +177,7 @@ STUDIES = {
     "contest": Study(partial(compare_on_variants, OWN | FLEXIBLE | PUBLISHED), _SIZES, _FRESH, 8),
     "contest_generators": Study(partial(compare_on_variants, GENERATORS), _SIZES, _FRESH, 4),
     "contest_peers": Study(
-        partial(compare_on_variants, PEERS | {"bayesian_fm": SHRUNKEN["bayesian_fm"]}), _SIZES, _FRESH, 8
-    ),
-    "contest_slow": Study(
-        partial(compare_on_variants, PUBLISHED_GAN | {"penalised": SHRUNKEN["penalised"]}),
-        _SIZES | {"tiny": _SIZES["tiny"] | {"n_rows": 400, "n_train": 350}},
-        _FRESH,
-        2,
+        partial(compare_on_variants, PEERS | SHRUNKEN), _SIZES, _FRESH, 8
     ),
     "synthetic_variants": Study(
         partial(
