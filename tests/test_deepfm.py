@@ -412,9 +412,26 @@ def test_weights_of_two_kinds_are_the_best_of_a_grid():
     assert weights.sum() == 1 and (weights >= 0).all()
     np.testing.assert_allclose(weights[0], shares[np.argmin(losses)], atol=2e-3)
     assert 0.2 < weights[0] < 0.8
-    # A kind that is no use gets next to nothing.
-    assert stacking_weights([laws[0], laws[0] + 50], y, levels)[1] < 1e-3
-    assert stacking_weights([laws[1] - 50, laws[1]], y, levels)[0] < 1e-3
+    # A kind that is no use gets nothing, two that agree get the same.
+    assert stacking_weights([laws[0], laws[0] + 50], y, levels)[1] == 0
+    assert stacking_weights([laws[1] - 50, laws[1]], y, levels)[0] == 0
+    np.testing.assert_array_equal(stacking_weights([laws[0], laws[0].copy()], y, levels), [0.5, 0.5])
+
+
+@given(st.integers(0, 2**32), st.integers(1, 6))
+def test_weights_of_two_kinds_are_the_best_of_all_corners_whatever_the_rounding(seed, n_levels):
+    rng = np.random.default_rng(seed)
+    levels, y = np.arange(1, n_levels + 1) / (n_levels + 1), rng.normal(size=12)
+    first, second = rng.normal(size=(2, 12, n_levels)).round(1)
+    corners = ((y[:, None] - second) / np.where(first == second, np.inf, first - second)).clip(0, 1).ravel()
+    losses = [pinball_loss(y[:, None], w * first + (1 - w) * second, levels).mean() for w in corners]
+    weight = stacking_weights([first, second], y, levels)[0]
+    at_weight = pinball_loss(y[:, None], weight * first + (1 - weight) * second, levels).mean()
+    np.testing.assert_allclose(at_weight, min(losses), rtol=1e-12)
+    # The weight itself, and not only its loss, is the same to the last digits: that of another processor may be used.
+    noise = 1 + rng.uniform(-4e-16, 4e-16, size=(2, 12, n_levels))
+    moved = stacking_weights([first * noise[0], second * noise[1]], y, levels)[0]
+    np.testing.assert_allclose(moved, weight, atol=1e-9)
 
 
 @given(even_levels | uneven_levels, st.floats(0.3, 3), st.floats(-1, 1))

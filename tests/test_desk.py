@@ -184,7 +184,7 @@ def test_comparable_sellers_are_those_with_the_nearest_laws(found, model, past):
     for i, rows in enumerate(found.comparables):
         assert len(set(rows)) == 50
         left = np.delete(distances[i], rows)
-        assert distances[i, rows].max() <= left.min() and (np.diff(distances[i, rows]) >= 0).all()
+        assert distances[i, rows].max() <= left.min() and (np.diff(distances[i, rows]) >= -1e-12 * distances.max()).all()
         share = np.mean(found.unit_revenue[i] * np.asarray(sales)[rows] < found.table["loan"].iloc[i] * (1 - 1e-12))
         assert found.table["comparable_default_share"].iloc[i] == pytest.approx(share)
 
@@ -429,9 +429,8 @@ def test_the_nearest_laws_are_those_of_all_distances(n, lower):
 def test_comparable_sellers_do_not_depend_on_the_blocks_of_the_history(found, model, past, sellers, monkeypatch):
     monkeypatch.setattr(decisions, "PAST", 64)
     again = desk.decide(model, *past, sellers, LIMITS, "price", n_refits=0, n_comparable=50, rng=0)
-    distances = desk.law_distances(found.curve, model.predict_curve(past[0]))
-    for i, (one, other) in enumerate(zip(found.comparables, again.comparables)):
-        np.testing.assert_allclose(distances[i, one], distances[i, other], atol=1e-9)
+    np.testing.assert_array_equal(found.comparables, again.comparables)
+
 
 
 def test_laws_that_differ_by_rounding_are_ordered_by_row():

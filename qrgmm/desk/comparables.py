@@ -99,12 +99,12 @@ def nearest_laws(curve: QuantileCurve, others: QuantileCurve, n_nearest: int) ->
         reach = distances_of(np.argpartition(apart, n_nearest - 1)[:n_nearest]).max()
         candidates = np.flatnonzero(apart <= reach * (1 + 1e-9) + 1e-12)
         found = distances_of(candidates)
-        order = _nearest_first(found)[:n_nearest]
+        order = nearest_first(found)[:n_nearest]
         rows[i], distances[i] = candidates[order], found[order]
     return rows, distances
 
 
-def _nearest_first(distances):
+def nearest_first(distances):
     """Order of distances; those of one law to itself, predicted in another block of rows, differ by rounding only."""
     order = np.argsort(distances, kind="stable")
     sorted_distances = distances[order]

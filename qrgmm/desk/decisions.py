@@ -20,7 +20,7 @@ from tqdm import tqdm
 from qrgmm.checks import Rng, check_count, check_level
 from qrgmm.curve import QuantileCurve
 from qrgmm.desk.comparables import law_distances as law_distances  # also found here
-from qrgmm.desk.comparables import nearest_laws, share_below
+from qrgmm.desk.comparables import nearest_first, nearest_laws, share_below
 from qrgmm.desk.safeguards import promise_warnings, range_warnings, show_number, unseen_values
 from qrgmm.models.law_model import LawModel
 from qrgmm.models.metamodel import QRGMM, bootstrap_curves
@@ -647,7 +647,7 @@ def _find_comparables(model, curve, history, n_comparable, progress):
         past = model.predict_curve(history.iloc[start : start + PAST]).clip(lower=0.0)
         more, farther = nearest_laws(curve, past, n_comparable)
         rows, distances = np.hstack([rows, start + more]), np.hstack([distances, farther])
-        best = np.argsort(distances, axis=1, kind="stable")[:, :n_comparable]
+        best = np.stack([nearest_first(row)[:n_comparable] for row in distances])
         rows, distances = (np.take_along_axis(each, best, axis=1) for each in (rows, distances))
     return rows
 
