@@ -425,6 +425,43 @@ def probability_transform(y: ArrayLike, curve: QuantileCurve, rng: Rng = None) -
     return below + np.random.default_rng(rng).random(len(y)) * (at_most - below)
 
 
+def transform_outcomes(curve: QuantileCurve, y: ArrayLike, rng: Rng = None) -> np.ndarray:
+    r"""Return where in its law each outcome fell: uniform in [0, 1] if the laws are right.
+
+    .. math:: u_i = P(Y < y_i) + V_i\, P(Y = y_i), \qquad V_i \sim U(0, 1)
+
+    Parameters
+    ----------
+    curve : QuantileCurve
+        With n_rows rows.
+    y : array of shape (n_rows,)
+    rng : numpy.random.Generator, int or None
+        Of :math:`V`, which matters where a law has atoms, on 0 for example.
+
+    Returns
+    -------
+    array of shape (n_rows,)
+
+    Raises
+    ------
+    ValueError
+        If there is not one outcome per law.
+
+    Notes
+    -----
+    The probability integral transform, randomised: Smith (1985), "Diagnostic checks of non-standard time series
+    models".
+
+    Examples
+    --------
+    >>> transform_outcomes(QuantileCurve([0.25, 0.75], [[10.0, 30.0]]), [20.0])
+    array([0.5])
+    """
+    y = _per_row("y", check_sample("y", y), len(curve))
+    below, up_to = curve.lower_partial_moment(y[:, None], 0)[:, 0], curve.cdf(y[:, None])[:, 0]
+    return below + np.random.default_rng(rng).random(len(y)) * (up_to - below)
+
+
 def uniformity_test(
     levels: ArrayLike, n_bins: int = 10, clusters: pd.DataFrame | ArrayLike | None = None
 ) -> BacktestResult:

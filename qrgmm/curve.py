@@ -292,6 +292,50 @@ class QuantileCurve:
                 curve = curve._with(**law | {"values": limit(law["values"], bound[:, None])})
         return curve
 
+    def zero_inflate(self, probability: ArrayLike) -> Self:
+        r"""Return the law of sales that happen with a probability only, and are 0 otherwise.
+
+        .. math:: P(B Y \le y) = (1 - p) + p\, P(Y \le y), \qquad y \ge 0
+
+        Parameters
+        ----------
+        probability : float or array of shape (n_rows,)
+            :math:`p`, that anything is sold.
+
+        Returns
+        -------
+        QuantileCurve
+            With one more knot a row, the atom of mass :math:`1 - p` on 0.
+
+        Raises
+        ------
+        ValueError
+            If a probability lies outside [0, 1], or a law has sales below 0.
+
+        Notes
+        -----
+        `qrgmm.models.two_part`; chapter 15.
+
+        Examples
+        --------
+        >>> law = QuantileCurve([0.25, 0.75], [10.0, 30.0]).zero_inflate(0.8)
+        >>> law.cdf([0.0, 10.0, 30.0])
+        array([[0.2, 0.4, 1. ]])
+        >>> law.mean()
+        array([16.])
+        """
+        p = check_per_row("probability", probability, len(self))[:, None]
+        if (p < 0).any() or (p > 1).any():
+            raise ValueError(f"probability must lie in [0, 1], got {p.min():g} to {p.max():g}")
+        if self.values[:, 0].min() < 0:
+            raise ValueError(f"laws must have no sales below 0, got {self.values.min():g}; clip(0) makes them so")
+        atom = {"values": 0.0, "levels": (1 - p) / 2, "below": 0.0, "up_to": 1 - p}
+        law = {"values": self.values} | {name: 1 - p + p * getattr(self, name) for name in ("levels", "below", "up_to")}
+        law["up_to"][:, -1] = 1.0  # not to be lost to rounding
+        return self._with(
+            **{name: np.hstack([np.broadcast_to(atom[name], p.shape), part]) for name, part in law.items()}
+        )
+
     def map(self, increasing: Callable[..., np.ndarray]) -> Self:
         """Return the law of an increasing function of sales: every knot is moved, and mass stays between its knots.
 

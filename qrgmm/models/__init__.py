@@ -18,5 +18,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
             "QuantileForest",
             "SplineFlow",
         ],
+        "two_part": ["TwoPart"],
+        "own_past": ["OwnPast"],
     },
 )

@@ -183,7 +183,7 @@ def find_chaotic(models: pd.Series) -> pd.Series:
     >>> find_chaotic(pd.Series(["qrgmm", "cwgan_paper", "engression"])).tolist()
     [False, True, True]
     """
-    others = ["engression", "quantile_forest", "bayesian_fm", "penalised"]
+    others = ["engression", "quantile_forest", "two_part_forest", "bayesian_fm", "penalised"]
     return models.str.startswith("cwgan") | models.isin(others)
 
 
