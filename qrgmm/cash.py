@@ -348,9 +348,9 @@ def profit(
     collected, loans = np.atleast_1d(np.asarray(collected, dtype=float)), np.asarray(loans, dtype=float)
     if not (np.isfinite(collected).all() and np.isfinite(loans).all()):
         raise ValueError("collected and loans must be finite, got NaN or infinity")
-    fee, repaid = terms.fee * loans, collected.sum(axis=-1)
-    loss = loans + fee - repaid
-    cost = repaid - collected @ _discount(collected.shape[-1], cost_of_funds)
+    fee = terms.fee * loans
+    loss = loans + fee - collected.sum(axis=-1)
+    cost = collected @ (1 - _discount(collected.shape[-1], cost_of_funds))
     return {"fee": np.broadcast_to(fee, loss.shape), "loss": loss, "cost_of_funds": cost, "profit": fee - loss - cost}
 
 
