@@ -7,7 +7,6 @@ is outstanding with probability :math:`P(r_t D < B)`, on average :math:`E[(B - r
 exactly. Cash of any other kind goes through the same waterfall as scenarios. Chapter 17.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from functools import partial
 
@@ -389,8 +388,7 @@ def outstanding_probability(
     >>> outstanding_probability(curve, 100.0, unit_remittances=[1.0, 2.0, 2.5], terms=terms)
     array([[[1.  , 0.75, 0.25]]])
     """
-    laws, debt = list(_cash_laws(curve, unit_remittances, terms)), _debt(curve, loans, terms)
-    return _outstanding(laws, debt)
+    return _outstanding(_cash_laws(curve, unit_remittances, terms), _debt(curve, loans, terms))
 
 
 def expected_repayments(
@@ -428,8 +426,7 @@ def expected_repayments(
     >>> expected_repayments(curve, 100.0, unit_remittances=[1.0, 2.0, 2.5], terms=terms)
     array([[[25.  , 47.5 , 23.75]]])
     """
-    laws, debt = list(_cash_laws(curve, unit_remittances, terms)), _debt(curve, loans, terms)
-    return _repayments(laws, debt)
+    return _repayments(_cash_laws(curve, unit_remittances, terms), _debt(curve, loans, terms))
 
 
 def expected_profit(
@@ -521,11 +518,11 @@ def break_even_fee(
     >>> break_even_fee(curve, [10.0, 16.0, 26.0], unit_remittances=np.full(13, 1 / 13), terms=terms)
     array([[0.   , 0.125,   inf]])
     """
-    laws, lent = list(_cash_laws(curve, unit_remittances, terms)), _debt(curve, loans, terms) / (1 + terms.fee)
+    laws, lent = _cash_laws(curve, unit_remittances, terms), _debt(curve, loans, terms) / (1 + terms.fee)
     lent = np.broadcast_to(lent, (len(curve), lent.shape[1]))
     discount = _discount(len(laws), cost_of_funds)
     most = np.diff([law.mean() for law in laws], axis=0, prepend=0.0).T @ discount
-    possible = most[:, None] > lent
+    possible = most[:, None] >= (1 - ROUNDING) * lent
     debt = np.where(possible, lent, 0.0)
     for _ in range(MAX_STEPS):
         gap = lent - _repayments(laws, debt) @ discount
@@ -535,7 +532,7 @@ def break_even_fee(
             break
         debt = debt + np.divide(gap, slope, out=np.zeros_like(gap), where=short)
     fee = np.divide(debt, lent, out=np.full(lent.shape, np.nan), where=lent > 0) - 1
-    return np.where(possible | (lent == 0), fee, np.inf)
+    return np.where(possible, fee, np.inf)
 
 
 def internal_rate_of_return(cash_flows: ArrayLike) -> np.ndarray:
@@ -618,13 +615,13 @@ def _debt(curve, loans, terms):
     return (1 + terms.fee) * _check_amounts("loans", check_loans(loans, len(curve)))
 
 
-def _cash_laws(curve: QuantileCurve, unit_remittances: ArrayLike, terms: LoanTerms) -> Iterator[QuantileCurve]:
-    """Laws of what the lender may have had by the end of each week, in currency."""
+def _cash_laws(curve: QuantileCurve, unit_remittances: ArrayLike, terms: LoanTerms) -> list[QuantileCurve]:
+    """Return the laws of what the lender may have had by the end of each week, in currency."""
     if curve.values.min() < 0:
         raise ValueError(f"curve must have no sales below 0, see QuantileCurve.clip, got {curve.values.min():g}")
     remitted = check_points("unit_remittances", unit_remittances, len(curve), low=0.0, columns="n_weeks")
-    for share in np.cumsum(_hold_back(remitted, terms), axis=1).T:
-        yield curve.map(partial(np.multiply, share[:, None]))
+    brought = np.cumsum(_hold_back(remitted, terms), axis=1)
+    return [curve.map(partial(np.multiply, per_unit[:, None])) for per_unit in brought.T]
 
 
 def _outstanding(laws, debt):

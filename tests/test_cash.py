@@ -173,13 +173,13 @@ def test_a_larger_share_held_back_never_leaves_more_owed(case, share):
     assert (repay(remitted, loans, terms)["balance"] <= less + 1e-9).all()
 
 
-def test_three_payments_of_a_tenth_repay_what_three_tenths_are():
-    cash = repay([0.1, 0.1, 0.1], 0.3, LoanTerms(due=3, tenor=3))
-    assert outcomes(cash["balance"], LoanTerms(due=3, tenor=3))["outcome"].item() == "in time"
-    law, terms = QuantileCurve.from_draws([3.0, 1.0]), LoanTerms(due=7, tenor=7)
-    weekly = np.full(7, 0.1 / 7)
-    assert outstanding_probability(law, 0.1 * 3, unit_remittances=weekly, terms=terms)[0, 0, -1] == 0.5
-    assert outstanding_probability(law, np.nextafter(0.3, 0), unit_remittances=weekly, terms=terms)[0, 0, -1] == 0.5
+def test_ten_payments_of_a_tenth_repay_one_whatever_their_sum_is():
+    payments, terms = np.full(10, 0.1), LoanTerms(due=10, tenor=10)
+    assert payments.cumsum()[-1] < 1
+    assert outcomes(repay(payments, 1.0, terms)["balance"], terms)["outcome"].item() == "in time"
+    options = {"unit_remittances": payments, "terms": terms}
+    assert outstanding_probability(QuantileCurve.from_draws([0.5, 1.0]), 1.0, **options)[0, 0, -1] == 0.5
+    assert outstanding_probability(QuantileCurve.from_draws([0.5, 1 - 1e-9]), 1.0, **options)[0, 0, -1] == 1
 
 
 # Exact on the curve.
@@ -305,6 +305,8 @@ def test_without_risk_the_fee_pays_the_funds():
     curve, terms = QuantileCurve.from_draws([1000.0]), replace(TERMS, fee=0.7, hold_back=1.0)
     fee = break_even_fee(curve, 100.0, unit_remittances=[0, 0, 0, 1, 0, 0, 0, 0, 0], terms=terms, cost_of_funds=0.01)
     assert fee.item() == pytest.approx(1.01**4 - 1, rel=1e-12)
+    all_cash = {"unit_remittances": np.full(10, 0.1), "terms": LoanTerms(due=10, tenor=10)}
+    assert break_even_fee(curve, [1000.0, 1000.1], **all_cash).tolist() == [[0.0, np.inf]]
 
 
 def test_expected_repayments_at_the_break_even_fee_return_the_cost_of_funds():
@@ -314,6 +316,14 @@ def test_expected_repayments_at_the_break_even_fee_return_the_cost_of_funds():
         terms = replace(TERMS, fee=fee[row, 0])
         collected = expected_repayments(CURVE[row], 100.0, unit_remittances=weekly, terms=terms)[0, 0]
         assert internal_rate_of_return([-100.0, *collected]).item() == pytest.approx(0.004, rel=1e-9)
+
+
+def test_newton_takes_few_steps(monkeypatch):
+    options = {"unit_remittances": np.ones(9), "terms": TERMS, "cost_of_funds": 0.05}
+    fees = break_even_fee(CURVE, LOANS[None, 1:], **options)
+    monkeypatch.setattr("qrgmm.cash.MAX_STEPS", 12)
+    assert np.isfinite(fees[:, :2]).all()
+    np.testing.assert_array_equal(break_even_fee(CURVE, LOANS[None, 1:], **options), fees)
 
 
 def test_a_fee_for_no_loan_is_none():
