@@ -1,9 +1,9 @@
 """The law of sales as a quantile curve, and the exact credit risk of a loan read off it.
 
-This room holds the law and what is read off it: `checks`, `loss`, `tails`, `curve`, `risk`, `metrics`, `backtest`,
-and `plots` and `source`, which show it. The other rooms are `quantile_regression`, `models`, `simulators`, `datasets`,
-`portfolio`, `systems`, `desk` and `studies`; each imports only the law and the rooms before it. Names are loaded when
-they are first used, so that `import qrgmm` is quick and needs no more than what is asked of it.
+This room holds the law and what is read off it: `checks`, `loss`, `tails`, `curve`, `risk`, `cash`, `metrics`,
+`backtest`, and `plots` and `source`, which show it. The other rooms are `quantile_regression`, `models`, `simulators`,
+`datasets`, `portfolio`, `systems`, `desk` and `studies`; each imports only the law and the rooms before it. Names are
+loaded when they are first used, so that `import qrgmm` is quick and needs no more than what is asked of it.
 """
 
 import lazy_loader
@@ -15,6 +15,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "curve": ["QuantileCurve", "crossing_rate", "quantile_levels"],
         "loss": ["pinball_loss"],
         "backtest": ["compare_promises", "split_vintages"],
+        "cash": ["LoanTerms", "PlatformTerms", "break_even_fee", "expected_profit"],
         "risk": [
             "conditional_value_at_risk",
             "default_probability",
