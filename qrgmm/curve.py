@@ -17,7 +17,7 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from qrgmm.checks import Rng, check_count, check_levels, check_options, check_per_row, check_points, check_table
-from qrgmm.tails import with_exponential_tails, with_knot_at
+from qrgmm.tails import with_atom_at_zero, with_exponential_tails, with_knot_at
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -325,16 +325,7 @@ class QuantileCurve:
         array([16.])
         """
         p = check_per_row("probability", probability, len(self))[:, None]
-        if (p < 0).any() or (p > 1).any():
-            raise ValueError(f"probability must lie in [0, 1], got {p.min():g} to {p.max():g}")
-        if self.values[:, 0].min() < 0:
-            raise ValueError(f"laws must have no sales below 0, got {self.values.min():g}; clip(0) makes them so")
-        atom = {"values": 0.0, "levels": (1 - p) / 2, "below": 0.0, "up_to": 1 - p}
-        law = {"values": self.values} | {name: 1 - p + p * getattr(self, name) for name in ("levels", "below", "up_to")}
-        law["up_to"][:, -1] = 1.0  # not to be lost to rounding
-        return self._with(
-            **{name: np.hstack([np.broadcast_to(atom[name], p.shape), part]) for name, part in law.items()}
-        )
+        return self._with(**with_atom_at_zero(p, self.values, self.levels, self.below, self.up_to))
 
     def map(self, increasing: Callable[..., np.ndarray]) -> Self:
         """Return the law of an increasing function of sales: every knot is moved, and mass stays between its knots.

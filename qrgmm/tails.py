@@ -128,3 +128,49 @@ def with_knot_at(
         parts[name] = np.take_along_axis(table, source, axis=1)
         np.put_along_axis(parts[name], place, new[name], axis=1)
     return parts
+
+
+def with_atom_at_zero(
+    probability: np.ndarray, values: np.ndarray, levels: np.ndarray, below: np.ndarray, up_to: np.ndarray
+) -> dict[str, np.ndarray]:
+    r"""Return the parts of laws that hold with a probability only; with the rest nothing is sold.
+
+    Parameters
+    ----------
+    probability : array of shape (n_rows, 1)
+    values : array of shape (n_rows, n_levels)
+        In units sold, at least 0.
+    levels, below, up_to : arrays of shape (n_levels,) or (n_rows, n_levels)
+        As in `QuantileCurve`; likewise `values`.
+
+    Returns
+    -------
+    dict of str to array
+        The four parts, all of shape (n_rows, n_levels + 1).
+
+    Raises
+    ------
+    ValueError
+        If a probability lies outside [0, 1], or a value is below 0.
+
+    Notes
+    -----
+    `QuantileCurve.zero_inflate`; chapter 15.
+
+    Examples
+    --------
+    >>> half = np.array([0.5])
+    >>> law = with_atom_at_zero(np.array([[0.8]]), np.array([[7.0]]), levels=half, below=0 * half, up_to=2 * half)
+    >>> law["values"], law["up_to"].round(9)
+    (array([[0., 7.]]), array([[0.2, 1. ]]))
+    """
+    if not ((probability >= 0) & (probability <= 1)).all():
+        raise ValueError(f"probability must lie in [0, 1], got {probability.min():g} to {probability.max():g}")
+    if values.min() < 0:
+        raise ValueError(f"laws must have no sales below 0, got {values.min():g}; clip(0) makes them so")
+    zero, nothing = np.zeros_like(probability), 1 - probability
+    atom = {"levels": nothing / 2, "below": zero, "up_to": nothing}
+    parts = {"levels": levels, "below": below, "up_to": up_to}
+    law = {name: np.hstack([atom[name], nothing + probability * part]) for name, part in parts.items()}
+    law["up_to"][:, -1] = 1.0  # not to be lost to rounding
+    return {"values": np.hstack([zero, values]), **law}
