@@ -4,7 +4,7 @@ A platform keeps its fees and a reserve and remits the rest; the lender holds ba
 fee and the loan are repaid, or the tenor ends. Where :math:`D` units are sold in a known rhythm, what is held back by
 week :math:`t` is proportional to them, :math:`r_t D`, and chapter 1 holds week by week: of a debt :math:`B` something
 is outstanding with probability :math:`P(r_t D < B)`, on average :math:`E[(B - r_t D)^+]`. Repayments and profit follow
-exactly. Cash of any other kind goes through the same waterfall as scenarios. Chapter 17.
+exactly. Cash of any other kind goes through the same waterfall as scenarios.
 """
 
 from dataclasses import dataclass, fields

@@ -1,6 +1,6 @@
 r"""One replication of each recorded study of the systems: the early warning, its data base, and the portfolio.
 
-Chapters 14 and 15 show them.
+Chapters 14 and 17 show them.
 """
 
 import numpy as np
