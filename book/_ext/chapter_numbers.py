@@ -1,7 +1,7 @@
 """Sphinx extension: {ref}`ch-loss` reads "chapter 1", {ref}`sec-loss-loan` "section 1.6"; the title shows on hovering.
 
-A reference that is given its words keeps them: {ref}`the lender's desk <ch-desk>`. So does a heading that is a reference
-(with the number before its title), and a reference to a page without number shows the title, as everywhere in Sphinx.
+A reference that is given its words keeps them: {ref}`the lender's desk <ch-desk>`. One that is a heading shows number
+and title, and one to a page without number the title, as everywhere in Sphinx.
 """
 
 import re
@@ -61,6 +61,17 @@ class NumberReferences(SphinxPostTransform):
         return ".".join(map(str, numbers[""])) if numbers.get("") else None
 
 
+def title_headings(app, env):
+    """Let the contents of a page show the titles of headings that are references: Sphinx leaves their labels there."""
+    labels = env.domains["std"].labels
+    for toc in env.tocs.values():
+        for node in list(toc.findall(nodes.inline)):
+            if "std-ref" in node["classes"] and node.astext() in labels:
+                _, _, title = labels[node.astext()]
+                node.parent.replace(node, nodes.Text(title))
+
+
 def setup(app):
+    app.connect("env-updated", title_headings)
     app.add_post_transform(NumberReferences)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -1,22 +1,26 @@
-"""Sphinx extension: which code of a chapter a page folds, and which of its outputs is Python. The one place of the rule.
+"""Sphinx extension: which code of a chapter its page folds, and what it colours as Python. The one place of the rule.
 
 Folded are, until the reader opens one or all of them (book.js):
 
 - imports: a cell that begins with one, is imports for the most part, and shows nothing;
 - figures: a cell whose last line is plt.show(), unless it asserts something;
-- sources: an output of print(source(...)) of more lines than LONG. Long or not, it is coloured as Python.
+- sources: what print(source(...)) shows, where it has more lines than LONG. Long or not, it is coloured.
 
 The parameters cell stays open, and so does all that derives, shows or agrees. A solution is folded as a whole. The
 chapters themselves, and the notebooks that a reader downloads, are as they were.
 """
 
 import ast
+import re
 
 import nbformat
 from docutils import nodes
+from myst_nb.sphinx_ import HideCodeCellNode
 
 LONG = 25
-SOURCE = "package-source"  # a tag for this page only
+SHOWS_SOURCE = "shows-source"  # a tag of this page only
+DEFINITION = r"(?:@|def |class )"
+SOURCE = re.compile(rf"^{DEFINITION}.*(?:\n(?:{DEFINITION}|[ \t)]).*|\n)*", re.MULTILINE)
 
 
 def parse(cell):
@@ -36,38 +40,32 @@ def is_figure(cell):
     return cell.source.rstrip().endswith("plt.show()") and "assert" not in cell.source
 
 
-def is_call(node, name):
-    return isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == name
-
-
-def is_source(statements):
-    """Say whether all that a cell does is print(source(...)), with one source or several."""
-    calls = [getattr(each, "value", None) for each in statements if not isinstance(each, ast.Import | ast.ImportFrom)]
-    return bool(calls) and all(
-        is_call(call, "print") and call.args and all(is_call(argument, "source") for argument in call.args)
-        for call in calls
-    )
-
-
-def hide(cell, what, words):
-    cell.metadata["tags"].append(f"hide-{what}")
+def hide_input(cell, words):
+    cell.metadata["tags"].append("hide-input")
     cell.metadata.setdefault("mystnb", {}).update(code_prompt_show=words, code_prompt_hide=words)
 
 
+def split_source(output):
+    """Return what was printed as three outputs: before the source, the source, and after it."""
+    found = SOURCE.search(output.get("text", ""))
+    if not found:
+        return [output]
+    texts = output.text[: found.start()], found[0], output.text[found.end() :]
+    return [type(output)(output, text=text.strip("\n") + "\n") for text in texts if text.strip()]
+
+
 def mark(cell):
-    """Give a code cell the tags that MyST-NB folds by."""
-    tags, statements = cell.metadata.setdefault("tags", []), parse(cell)
-    if is_source(statements):
-        tags.append(SOURCE)
-        n_lines = sum(output.get("text", "").count("\n") for output in cell.outputs)
-        if n_lines > LONG:
-            hide(cell, "output", f"The source, {n_lines} lines")
+    """Give a code cell the tags that MyST-NB folds by, and a source an output of its own."""
+    tags = cell.metadata.setdefault("tags", [])
+    if "print(source(" in cell.source:
+        tags.append(SHOWS_SOURCE)
+        cell.outputs = [part for output in cell.outputs for part in split_source(output)]
     elif "parameters" in tags or "solution" in tags:
         return
-    elif is_imports(cell, statements):
-        hide(cell, "input", "Imports")
+    elif is_imports(cell, parse(cell)):
+        hide_input(cell, "Imports")
     elif is_figure(cell):
-        hide(cell, "input", "The code of this figure")
+        hide_input(cell, "The code of this figure")
 
 
 def mark_chapter(app, docname, source):
@@ -80,10 +78,17 @@ def mark_chapter(app, docname, source):
 
 
 def colour_sources(app, doctree):
-    for cell in doctree.findall(nodes.container):
-        if f"tag_{SOURCE}" in cell["classes"]:
-            for output in cell.children[-1].findall(nodes.literal_block):
-                output["language"] = "python"
+    cells = [node for node in doctree.findall(nodes.container) if f"tag_{SHOWS_SOURCE}" in node["classes"]]
+    outputs = [block for cell in cells for block in cell.findall(nodes.literal_block) if "output" in block["classes"]]
+    for block in outputs:
+        if SOURCE.match(block.astext()):
+            block["language"] = "python"
+            n_lines = len(block.astext().splitlines())
+            if n_lines > LONG:
+                words = f"The source, {n_lines} lines"
+                fold = HideCodeCellNode(prompt_show=words, prompt_hide=words, classes=["below-input"])
+                block.parent.replace(block, fold)
+                fold.append(block)
 
 
 def setup(app):

@@ -1,6 +1,6 @@
 """Sphinx extension: columns of numbers get the class "number", heads included; book.css sets them to the right.
 
-A style sheet can't tell a number from a word, so the cells are read here: those of Markdown tables and data frames alike.
+A style sheet can't tell a number from a word, so the cells of all tables are read here: Markdown's and data frames'.
 """
 
 import re
@@ -8,7 +8,8 @@ import re
 from bs4 import BeautifulSoup
 
 TABLE = re.compile(r'<table [^>]*class="[^"]*\b(?:table|dataframe)\b[^"]*".*?</table>', re.DOTALL)
-NUMBER = re.compile(r"[\d\s.,:;%()\[\]±+\-−–×/<>≤≥e]*\d[\d\s.,:;%()\[\]±+\-−–×/<>≤≥e]*")
+PART = r"[\d\s.,:;%()\[\]±+\-−–×*/<>≤≥e]*"  # of a number with its sign, error, unit or stars
+NUMBER = re.compile(rf"{PART}\d{PART}")
 EMPTY = {"", "-", "–", "—", "nan", "NaN", "None", "<NA>"}
 
 

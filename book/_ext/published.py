@@ -1,4 +1,4 @@
-"""Sphinx extension: what makes a published book found, shared and improved. The names are in _config.yml, and may be empty.
+"""Sphinx extension: what makes a published book found, shared and improved. Names are in _config.yml, and may be empty.
 
 Always: a description of every page, and its card. With the address of the site: canonical links, the card's picture, a
 sitemap. With a repository: buttons to it. Without them no page names another host for this.
@@ -36,10 +36,10 @@ def describe(doctree, default):
 
 
 def add_card(app, pagename, templatename, context, doctree):
-    site, front = app.config.html_baseurl, pagename == app.config.root_doc
-    title = app.config.project if front else unescape(re.sub("<[^>]*>", "", context.get("title", "")))
+    site, name, front = app.config.html_baseurl, app.config.html_title, pagename == app.config.root_doc
+    title = name if front else unescape(re.sub("<[^>]*>", "", context.get("title", ""))) or name
     description = describe(doctree, app.config.html_context["description"])
-    tags = {"og:site_name": app.config.project, "og:type": "website" if front else "article", "og:title": title}
+    tags = {"og:site_name": name, "og:type": "website" if front else "article", "og:title": title}
     tags |= {"og:description": description, "twitter:card": "summary_large_image"}
     if site:
         tags |= {"og:url": context["pageurl"], "og:image": urljoin(site, PICTURE)}
