@@ -17,6 +17,7 @@ SOURCE = "def f(\n    x,\n) -> int:\n    y = x\n\n    return y\n"
     [
         ("import numpy as np", [], "Imports"),
         ("import numpy as np\nimport a\na.use_style()", [], "Imports"),
+        ("from a import (\n    b,\n    c,\n)\n\nb.use_style()\nred, blue = c.COLORS", [], "Imports"),
         ("import a\nx = a.f()\ny = a.g(x)", [], None),
         ("x = 1\nimport a\nimport b", [], None),
         ("ax.plot(x)\nplt.show()\n", [], "The code of this figure"),

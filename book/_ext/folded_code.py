@@ -2,7 +2,7 @@
 
 Folded are, until the reader opens one or all of them (book.js):
 
-- imports: a cell that begins with one, is imports for the most part, and shows nothing;
+- imports: a cell that begins with one, is imports in most of its lines, and shows nothing;
 - figures: a cell whose last line is plt.show(), unless it asserts something;
 - sources: what print(source(...)) shows, where it has more lines than LONG. Long or not, it is coloured.
 
@@ -32,8 +32,9 @@ def parse(cell):
 
 
 def is_imports(cell, statements):
-    kinds = [isinstance(each, ast.Import | ast.ImportFrom) for each in statements]
-    return bool(kinds) and kinds[0] and 2 * sum(kinds) > len(kinds) and not cell.outputs
+    imports = [each for each in statements if isinstance(each, ast.Import | ast.ImportFrom)]
+    n_lines, n_imported = (sum(s.end_lineno - s.lineno + 1 for s in some) for some in (statements, imports))
+    return bool(imports) and imports[0] is statements[0] and 2 * n_imported > n_lines and not cell.outputs
 
 
 def is_figure(cell):
