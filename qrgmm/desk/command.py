@@ -89,7 +89,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--name", help="the sellers' column of names, all different; without it they are numbered")
     parser.add_argument("--max-late-probability", type=float, help="flag from this value of late_probability on")
     parser.add_argument("--max-risk-score", type=float, help=f"the same for {' '.join(CHAIN_COLUMNS)}")
-    parser.add_argument("--loading", type=float, default=0.5, help="of all sellers on one common factor")
+    parser.add_argument("--loading", type=float, default=0.3, help="of all sellers on one common factor")
     parser.add_argument("--refits", type=int, default=50, help="of the bootstrap, at least 2; 0 for no band")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--output", type=Path, default=Path("desk"), help="folder for decisions.csv and memo.html")

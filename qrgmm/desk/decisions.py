@@ -346,7 +346,7 @@ def revenue_per_unit(sellers: pd.DataFrame, unit_revenue: ArrayLike | str) -> np
 def place_in_portfolio(
     curve: QuantileCurve,
     loans: ArrayLike,
-    loading: float = 0.5,
+    loading: float = 0.3,
     n_scenarios: int = 20_000,
     rng: Rng = None,
     level: float = 0.95,
@@ -363,7 +363,7 @@ def place_in_portfolio(
         In currency.
     loading : float
         Of every seller on the factor, in [0, 1]: 0 for independent sellers, 1 for sellers that move as one. A history
-        without dates cannot tell it: it is an assumption.
+        without dates cannot tell it: the default is the upper end of what chapter 16 measures on sellers with dates.
     n_scenarios : int
     rng : numpy.random.Generator, int or None
     level : float
@@ -487,7 +487,7 @@ def decide(
     flags: pd.DataFrame | None = None,
     n_refits: int = 20,
     n_comparable: int = 100,
-    loading: float = 0.5,
+    loading: float = 0.3,
     rng: Rng = None,
     progress: bool = False,
 ) -> Decisions:
