@@ -21,11 +21,11 @@ def recalibrated_level(outcome_levels: ArrayLike, promise: float, weights: Array
     With :math:`u_i` the levels of known outcomes in their own laws and :math:`w_i` their weights, the largest of them
     with
 
-    .. math:: \frac{\sum_i w_i 1\{u_i \le u\}}{\sum_i w_i + 1} \le a
+    .. math:: \frac{1 + \sum_i w_i 1\{u_i < u\}}{1 + \sum_i w_i} \le a
 
     Where all weights are 1 and the next level :math:`u_{n+1}` is exchangeable with the others, it lies below the
-    :math:`k`-th smallest, :math:`k = \lfloor a (n + 1) \rfloor`, with probability :math:`k / (n + 1) \le a`: the 1 in
-    the denominator is the outcome that is not known yet.
+    :math:`k`-th smallest, :math:`k = \lfloor a (n + 1) \rfloor`, with probability :math:`k / (n + 1) \le a`: the 1 is
+    the outcome that is not known yet, taken for a default.
 
     Parameters
     ----------
@@ -65,7 +65,8 @@ def recalibrated_level(outcome_levels: ArrayLike, promise: float, weights: Array
             raise ValueError(f"{name} must lie in [0, 1], got {values.min():g} to {values.max():g}")
     order = np.argsort(levels, kind="stable")
     order = order[weights[order] > 0]
-    reached = np.cumsum(weights[order]) <= promise * (weights.sum() + 1) * (1 + 1e-12)  # rounding
+    below = np.cumsum(weights[order]) - weights[order]
+    reached = 1 + below <= promise * (1 + weights.sum()) * (1 + 1e-12)  # rounding
     return float(levels[order][reached][-1]) if reached.any() else 0.0
 
 
