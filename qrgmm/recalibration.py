@@ -15,7 +15,11 @@ from scipy.special import ndtr, ndtri
 from qrgmm.checks import check_level, check_per_row, check_sample
 
 
-def recalibrated_level(outcome_levels: ArrayLike, promise: float, weights: ArrayLike = 1.0) -> float:
+def recalibrated_level(
+    outcome_levels: ArrayLike,
+    promise: float,
+    weights: ArrayLike = 1.0,
+) -> float:
     r"""Return the level at which loans keep the promise if the next outcome falls where those that are known fell.
 
     With :math:`u_i` the levels of known outcomes in their own laws and :math:`w_i` their weights, the largest of them
@@ -58,11 +62,13 @@ def recalibrated_level(outcome_levels: ArrayLike, promise: float, weights: Array
     >>> recalibrated_level([0.1, 0.3, 0.5, 0.9], 0.1)  # of four, one in ten can't be promised
     0.0
     """
-    levels, promise = check_sample("outcome_levels", outcome_levels), check_level("promise", promise)
+    levels = check_sample("outcome_levels", outcome_levels)
+    promise = check_level("promise", promise)
     weights = check_per_row("weights", weights, len(levels))
     for name, values in (("outcome_levels", levels), ("weights", weights)):
         if values.min() < 0 or values.max() > 1:
-            raise ValueError(f"{name} must lie in [0, 1], got {values.min():g} to {values.max():g}")
+            got = f"got {values.min():g} to {values.max():g}"
+            raise ValueError(f"{name} must lie in [0, 1], {got}")
     order = np.argsort(levels, kind="stable")
     order = order[weights[order] > 0]
     below = np.cumsum(weights[order]) - weights[order]
@@ -108,7 +114,10 @@ def shifted_level(level: ArrayLike, score: ArrayLike) -> np.ndarray:
 
 
 def adaptive_levels(
-    default_share: Callable[[int, float], float], known: Sequence[Sequence[int]], promise: float, step: float
+    default_share: Callable[[int, float], float],
+    known: Sequence[Sequence[int]],
+    promise: float,
+    step: float,
 ) -> np.ndarray:
     r"""Return the level of each vintage when every miss that has become known moves the next one against it.
 
@@ -157,11 +166,13 @@ def adaptive_levels(
     for t, earlier in enumerate(known):
         for s in earlier:
             if not 0 <= s < t:
-                raise ValueError(f"known must name earlier vintages only, got {s} at {t}")
+                got = f"got {s} at {t}"
+                raise ValueError(f"known must name earlier vintages only, {got}")
             if s not in misses:
                 share = float(default_share(s, float(levels[s])))
                 if not 0 <= share <= 1:
-                    raise ValueError(f"default_share must return shares in [0, 1], got {share!r} for vintage {s}")
+                    got = f"got {share!r} for vintage {s}"
+                    raise ValueError(f"default_share must lie in [0, 1], {got}")
                 misses[s] = promise - share
         levels[t] = np.clip(promise + step * sum(misses[s] for s in earlier), 0.0, 1.0)
     return levels

@@ -154,7 +154,7 @@ DAYS = pd.date_range("2020-01-01", periods=3, freq="QS")
         (lambda: shifted_level(0.2, np.nan), "score must be finite"),
         (lambda: adaptive_levels(lambda t, level: 0.2, [[0]], 0.2, 0.1), "known must name earlier vintages"),
         (lambda: adaptive_levels(lambda t, level: 0.2, [[]], 0.2, 0.0), "step must be positive"),
-        (lambda: adaptive_levels(lambda t, level: np.nan, [[], [0]], 0.2, 0.1), "default_share must return"),
+        (lambda: adaptive_levels(lambda t, level: np.nan, [[], [0]], 0.2, 0.1), "default_share must lie"),
         (lambda: common_loading([1.0, 2.0], DAYS), "origins must be a day for each"),
         (lambda: common_loading([1.0, 2.0, 3.0], DAYS), "origins must be three or more"),
         (lambda: common_loading([1.0, 1.0, 1.0], DAYS), "scores must vary"),

@@ -88,10 +88,12 @@ def common_loading(
     >>> found.low < 0.3 < found.high
     True
     """
-    scores, confidence = check_sample("scores", scores), check_level("confidence", confidence)
+    scores = check_sample("scores", scores)
+    confidence = check_level("confidence", confidence)
     moments = pd.DatetimeIndex(origins)
     if len(moments) != len(scores) or moments.hasnans:
-        raise ValueError(f"origins must be a day for each of {len(scores)} scores, got {moments.notna().sum()}")
+        got = f"{len(scores)} scores, got {moments.notna().sum()}"
+        raise ValueError(f"origins must be a day for each of {got}")
     if scores.std() == 0:
         raise ValueError("scores must vary, got one value only")
     by_origin = pd.Series((scores - scores.mean()) / scores.std()).groupby(moments)
@@ -100,11 +102,14 @@ def common_loading(
         got = f"got {len(means)}, the smallest of {sizes.min()}"
         raise ValueError(f"origins must be three or more, of two rows or more, {got}")
     time = (means.index - means.index[0]) / check_span("horizon", horizon)
-    overlap = np.clip(1 - np.abs(np.subtract.outer(time.to_numpy(), time.to_numpy())), 0, None)
+    apart = np.abs(np.subtract.outer(time.to_numpy(), time.to_numpy()))
+    overlap = np.clip(1 - apart, 0, None)
     centre = np.eye(len(means)) - 1 / len(means)
     eigenvalues = np.linalg.eigvalsh(centre @ overlap @ centre).clip(0)
-    draws = np.random.default_rng(rng).chisquare(1, (check_count("n_draws", n_draws), len(means))) @ eigenvalues
-    spread, noise = ((means - means.mean()) ** 2).sum(), (by_origin.var() / sizes).mean()
+    shape = check_count("n_draws", n_draws), len(means)
+    draws = np.random.default_rng(rng).chisquare(1, shape) @ eigenvalues
+    spread = ((means - means.mean()) ** 2).sum()
+    noise = (by_origin.var() / sizes).mean()
     tails = np.quantile(draws, [(1 + confidence) / 2, (1 - confidence) / 2])
     squares = np.array([spread / eigenvalues.sum(), *(spread / tails)]) - noise
     return Loading(*np.sqrt(squares.clip(0, 1)).tolist())
@@ -157,7 +162,12 @@ def pair_correlation(scores: ArrayLike, groups: ArrayLike, clusters: ArrayLike) 
     return float(mean / variance), float(error / variance)
 
 
-def vintage_share(probability: float, loading: float, levels: ArrayLike, n_loans: int | None = None) -> np.ndarray:
+def vintage_share(
+    probability: float,
+    loading: float,
+    levels: ArrayLike,
+    n_loans: int | None = None,
+) -> np.ndarray:
     r"""Return quantiles of the default share of one vintage whose loans share a factor.
 
     .. math:: \Phi\Bigl(\frac{\Phi^{-1}(p) + \rho\, \Phi^{-1}(q)}{\sqrt{1 - \rho^2}}\Bigr)
@@ -192,10 +202,12 @@ def vintage_share(probability: float, loading: float, levels: ArrayLike, n_loans
     >>> vintage_share(0.2, 0.2, [0.05, 0.5, 0.95]).round(3)
     array([0.116, 0.195, 0.3  ])
     """
-    probability, loading = check_level("probability", probability), _check_loading(loading)
+    probability = check_level("probability", probability)
+    loading = _check_loading(loading)
     levels = check_sample("levels", levels)
     if levels.min() <= 0 or levels.max() >= 1:
-        raise ValueError(f"levels must lie inside (0, 1), got {levels.min():g} to {levels.max():g}")
+        got = f"got {levels.min():g} to {levels.max():g}"
+        raise ValueError(f"levels must lie inside (0, 1), {got}")
     rest = np.sqrt(1 - loading**2)
     if n_loans is None:
         return ndtr((ndtri(probability) + loading * ndtri(levels)) / rest)
@@ -236,7 +248,8 @@ def cautious_level(promise: float, loading: float, confidence: float) -> float:
     """
     promise, loading = check_level("promise", promise), _check_loading(loading)
     confidence = check_level("confidence", confidence)
-    return float(ndtr(np.sqrt(1 - loading**2) * ndtri(promise) - loading * ndtri(confidence)))
+    best = np.sqrt(1 - loading**2) * ndtri(promise)
+    return float(ndtr(best - loading * ndtri(confidence)))
 
 
 def _check_loading(loading):
