@@ -3,6 +3,7 @@
 Each page is opened at two widths, light and dark, without network. It must log nothing on the console, ask no host for
 anything, render every formula, and not be wider than the window. With all that it hides unfolded, it must pass the
 checker of accessibility axe-core: contrast, headings in order, names of links and buttons, what the keyboard can reach.
+And at the larger width no line of code or of output is wider than its box.
 Pictures go to build/screenshots/.
 Needs a Chromium on the machine (`chromium`, `chromium-browser`, `google-chrome`, or $CHROMIUM); without one it says so.
 """
@@ -70,6 +71,10 @@ AUDIT = """(async () => {
     return `${help} (${id}), ${nodes.length} times, first at ${target.join(" ")}: ${reason}`;
   });
 })()"""
+
+WIDE = """[...document.querySelectorAll(".bd-article pre")]
+  .filter(p => p.clientWidth && p.scrollWidth > p.clientWidth + 1)
+  .map(p => p.textContent.split("\\n").reduce((a, b) => a.length >= b.length ? a : b))"""  # the longest line of each
 
 
 class Tab:
@@ -167,6 +172,8 @@ async def look(port, pages):
         formulas += found["rendered"]
         view = f"{name}, {width} pixels, {scheme}"
         wrong = find_faults(found, tab.events, width, scheme) + await tab.audit()
+        if width == max(WIDTHS):  # after the audit, which has unfolded all code
+            wrong += [f"wider than its box: {line.strip()}" for line in await tab.evaluate(WIDE)]
         faults += [f"{view}: {fault}" for fault in wrong]
     print(f"{len(pages)} pages, {len(visits)} views, {formulas} formulas; pictures in {SCREENSHOTS.relative_to(ROOT)}/")
     return faults

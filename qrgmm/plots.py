@@ -44,6 +44,11 @@ LABELS = {
     "qrgmm_units": "QRGMM of units",
     "qrgmm_deepfm_units": "QRGMM† of units",
     "store_table": "table of stores",
+    "own_past": "own past",
+    "two_part": "QRGMM in two parts",
+    "qrgmm_deepfm_seller": "QRGMM† with the seller",
+    "two_part_deepfm": "QRGMM† in two parts",
+    "two_part_forest": "forest in two parts",
 }
 COLORS = {
     "truth": "#000000",
@@ -74,6 +79,11 @@ COLORS = {
     "qrgmm_units": "#00405E",
     "qrgmm_deepfm_units": "#7A3600",
     "store_table": "#117733",
+    "own_past": "#4D4D4D",
+    "two_part": "#56A0D8",
+    "qrgmm_deepfm_seller": "#6B2400",
+    "two_part_deepfm": "#F2A97C",
+    "two_part_forest": "#5C5C1F",
 }
 CYCLE = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000"]
 FLOWS = {"goods": "#009E73", "cash": "#D55E00", "data": "#0072B2", "control": "#CC79A7"}

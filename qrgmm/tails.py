@@ -131,7 +131,11 @@ def with_knot_at(
 
 
 def with_atom_at_zero(
-    probability: np.ndarray, values: np.ndarray, levels: np.ndarray, below: np.ndarray, up_to: np.ndarray
+    probability: np.ndarray,
+    values: np.ndarray,
+    levels: np.ndarray,
+    below: np.ndarray,
+    up_to: np.ndarray,
 ) -> dict[str, np.ndarray]:
     r"""Return the parts of laws that hold with a probability only; with the rest nothing is sold.
 
@@ -164,13 +168,19 @@ def with_atom_at_zero(
     >>> law["values"], law["up_to"].round(9)
     (array([[0., 7.]]), array([[0.2, 1. ]]))
     """
-    if not ((probability >= 0) & (probability <= 1)).all():
-        raise ValueError(f"probability must lie in [0, 1], got {probability.min():g} to {probability.max():g}")
+    nothing = 1 - probability
+    if not ((nothing >= 0) & (nothing <= 1)).all():
+        least, most = probability.min(), probability.max()
+        raise ValueError(f"probability must lie in [0, 1], got {least:g} to {most:g}")
     if values.min() < 0:
-        raise ValueError(f"laws must have no sales below 0, got {values.min():g}; clip(0) makes them so")
-    zero, nothing = np.zeros_like(probability), 1 - probability
-    atom = {"levels": nothing / 2, "below": zero, "up_to": nothing}
-    parts = {"levels": levels, "below": below, "up_to": up_to}
-    law = {name: np.hstack([atom[name], nothing + probability * part]) for name, part in parts.items()}
+        got = f"got {values.min():g}; clip(0) makes them so"
+        raise ValueError(f"laws must have no sales below 0, {got}")
+    zero = np.zeros_like(probability)
+    law = {
+        "values": np.hstack([zero, values]),
+        "levels": np.hstack([nothing / 2, nothing + probability * levels]),
+        "below": np.hstack([zero, nothing + probability * below]),
+        "up_to": np.hstack([nothing, nothing + probability * up_to]),
+    }
     law["up_to"][:, -1] = 1.0  # not to be lost to rounding
-    return {"values": np.hstack([zero, values]), **law}
+    return law

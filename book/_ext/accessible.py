@@ -12,13 +12,14 @@ def drop_repeated_ids(app, doctree, docname):
             node["ids"] = [name for name in node["ids"] if name not in REPEATED_IDS]
 
 
-def mend_bibliography(app, pagename, templatename, context, doctree):
-    """Make the entries of the list of references items of a list; their role of old has been withdrawn."""
+def mend_words(app, pagename, templatename, context, doctree):
+    """Make the entries of the list of references items of a list; let what is folded be called what it is."""
     if "body" in context:
-        context["body"] = context["body"].replace('role="doc-biblioentry"', 'role="listitem"')
+        body = context["body"].replace('role="doc-biblioentry"', 'role="listitem"')  # the old role was withdrawn
+        context["body"] = body.replace('<summary aria-label="Toggle hidden content">', "<summary>")
 
 
 def setup(app):
     app.connect("doctree-resolved", drop_repeated_ids)
-    app.connect("html-page-context", mend_bibliography)
+    app.connect("html-page-context", mend_words)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

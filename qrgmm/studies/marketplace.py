@@ -238,15 +238,15 @@ _TINY = {"n_sellers": 120, "n_members": 2, "models": ["own_past", "two_part", "q
 _PAPER = {"n_members": 4}
 _NOTE = "not in a paper; settings as on other data, nothing tried; four members of each kind of network instead of ten"
 STUDIES = {
-    "marketplace": Study(partial(compare_splits, marketplace_panel), {"tiny": _TINY, "paper": _PAPER}, _NOTE, 5),
-    # What varies between replications is the seed of a model.
+    "marketplace": Study(partial(compare_splits, marketplace_panel), {"tiny": _TINY, "paper": _PAPER}, _NOTE, 3),
+    # The data are given; between replications nothing but the seeds of models differs.
     "marketplace_backtest": Study(
-        partial(backtest_models, marketplace_panel), {"tiny": _TINY | {"n_vintages": 1}, "paper": _PAPER}, _NOTE, 3
+        partial(backtest_models, marketplace_panel), {"tiny": _TINY | {"n_vintages": 1}, "paper": _PAPER}, _NOTE, 1
     ),
     "online_retail": Study(
         partial(backtest_models, gift_panel),
         {"tiny": _TINY | {"n_vintages": 1, "min_origins": 1}, "paper": _PAPER | {"min_origins": 1}},
         _NOTE,
-        3,
+        1,
     ),
 }

@@ -1,0 +1,38 @@
+"""Sphinx extension: columns of numbers get the class "number", heads included; book.css sets them to the right.
+
+A style sheet can't tell a number from a word, so the cells of all tables are read here: Markdown's and data frames'.
+"""
+
+import re
+
+from bs4 import BeautifulSoup
+
+TABLE = re.compile(r'<table [^>]*class="[^"]*\b(?:table|dataframe)\b[^"]*".*?</table>', re.DOTALL)
+PART = r"[\d\s.,:;%()\[\]±+\-−–×*/<>≤≥e]*"  # of a number with its sign, error, unit or stars
+NUMBER = re.compile(rf"{PART}\d{PART}")
+EMPTY = {"", "-", "–", "—", "nan", "NaN", "None", "<NA>"}
+
+
+def align(match):
+    """Mark the columns of one table most of whose cells are numbers."""
+    table = BeautifulSoup(match[0], "html.parser")
+    # From the right, since cells that name a row may span several of them.
+    rows = [row.find_all(["td", "th"], recursive=False)[::-1] for row in table.find_all("tr")]
+    n_columns = min((sum(cell.name == "td" for cell in row) for row in rows if row and row[0].name == "td"), default=0)
+    for i in range(n_columns):
+        cells = [row[i] for row in rows if len(row) > i and not any(cell.has_attr("colspan") for cell in row[: i + 1])]
+        words = [text for cell in cells if cell.name == "td" and (text := cell.get_text().strip()) not in EMPTY]
+        if 2 * sum(bool(NUMBER.fullmatch(text)) for text in words) > len(words):
+            for cell in cells:
+                cell["class"] = [*cell.get("class", []), "number"]
+    return str(table)
+
+
+def align_tables(app, pagename, templatename, context, doctree):
+    if "body" in context:
+        context["body"] = TABLE.sub(align, context["body"])
+
+
+def setup(app):
+    app.connect("html-page-context", align_tables)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
