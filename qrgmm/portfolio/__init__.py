@@ -13,6 +13,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
             "fit_copula",
             "pseudo_observations",
         ],
+        "loading": ["Loading", "cautious_level", "common_loading", "pair_correlation", "vintage_share"],
         "loans": [
             "LargestPortfolio",
             "allocate_cvar",

@@ -1,0 +1,178 @@
+r"""Calibration that learns: the level at which the loans of past vintages would have kept a promise.
+
+A law that says one default in five where one in four comes can be right in shape and wrong in level. Outcomes that are
+known by now say where in their laws they fell, see `qrgmm.backtest.transform_outcomes`; loans are then sized at the
+level below which the promised share of them fell. Labels come a horizon late, so that a vintage may learn only from
+those that ended before it began. Chapter 16.
+"""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy.special import ndtr, ndtri
+
+from qrgmm.checks import check_level, check_per_row, check_sample
+
+
+def recalibrated_level(
+    outcome_levels: ArrayLike,
+    promise: float,
+    weights: ArrayLike = 1.0,
+) -> float:
+    r"""Return the level at which loans keep the promise if the next outcome falls where those that are known fell.
+
+    With :math:`u_i` the levels of known outcomes in their own laws and :math:`w_i` their weights, the largest of them
+    with
+
+    .. math:: \frac{1 + \sum_i w_i 1\{u_i < u\}}{1 + \sum_i w_i} \le a
+
+    Where all weights are 1 and the next level :math:`u_{n+1}` is exchangeable with the others, it lies below the
+    :math:`k`-th smallest, :math:`k = \lfloor a (n + 1) \rfloor`, with probability :math:`k / (n + 1) \le a`: the 1 is
+    the outcome that is not known yet, taken for a default.
+
+    Parameters
+    ----------
+    outcome_levels : array of shape (n,), in [0, 1]
+    promise : float
+        The default probability :math:`a` that is promised.
+    weights : float or array of shape (n,)
+        In [0, 1]; smaller ones forget.
+
+    Returns
+    -------
+    float
+        In [0, 1]. Size the loan with ``largest_loan(curve, max_default_probability=level)``; 0, no loan, where too
+        little is known to promise anything.
+
+    Raises
+    ------
+    ValueError
+        If a level or a weight lies outside [0, 1], or the promise outside (0, 1).
+
+    Notes
+    -----
+    Split conformal prediction, one-sided: Vovk, Gammerman and Shafer (2005); with weights Barber, Candes, Ramdas and
+    Tibshirani (2023), "Conformal prediction beyond exchangeability"; chapter 16.
+
+    Examples
+    --------
+    >>> recalibrated_level([0.1, 0.3, 0.5, 0.9], 0.4)  # the second of four
+    0.3
+    >>> recalibrated_level([0.1, 0.3, 0.5, 0.9], 0.1)  # of four, one in ten can't be promised
+    0.0
+    """
+    levels = check_sample("outcome_levels", outcome_levels)
+    promise = check_level("promise", promise)
+    weights = check_per_row("weights", weights, len(levels))
+    for name, values in (("outcome_levels", levels), ("weights", weights)):
+        if values.min() < 0 or values.max() > 1:
+            got = f"got {values.min():g} to {values.max():g}"
+            raise ValueError(f"{name} must lie in [0, 1], {got}")
+    order = np.argsort(levels, kind="stable")
+    order = order[weights[order] > 0]
+    below = np.cumsum(weights[order]) - weights[order]
+    reached = 1 + below <= promise * (1 + weights.sum()) * (1 + 1e-12)  # rounding
+    return float(levels[order][reached][-1]) if reached.any() else 0.0
+
+
+def shifted_level(level: ArrayLike, score: ArrayLike) -> np.ndarray:
+    r"""Return a level moved by a mean normal score: what it is worth where all outcomes fall lower, or higher.
+
+    .. math:: \Phi\bigl(\Phi^{-1}(a) + m\bigr)
+
+    If normal scores :math:`\Phi^{-1}(u)` of outcomes have mean :math:`m` and variance 1 instead of mean 0, a share
+    :math:`a` of outcomes lies below this level.
+
+    Parameters
+    ----------
+    level : float or array
+        In [0, 1].
+    score : float or array
+        Negative where sales disappoint.
+
+    Returns
+    -------
+    array or float
+
+    Raises
+    ------
+    ValueError
+        If a level lies outside [0, 1] or a score is not finite.
+
+    Examples
+    --------
+    >>> shifted_level(0.2, [-0.3, 0.0]).round(3)
+    array([0.127, 0.2  ])
+    """
+    level, score = np.asarray(level, dtype=float), np.asarray(score, dtype=float)
+    if not ((level >= 0) & (level <= 1)).all():
+        raise ValueError(f"level must lie in [0, 1], got {level!r}")
+    if not np.isfinite(score).all():
+        raise ValueError(f"score must be finite, got {score!r}")
+    return ndtr(ndtri(level) + score)
+
+
+def adaptive_levels(
+    default_share: Callable[[int, float], float],
+    known: Sequence[Sequence[int]],
+    promise: float,
+    step: float,
+) -> np.ndarray:
+    r"""Return the level of each vintage when every miss that has become known moves the next one against it.
+
+    .. math:: \alpha_t = a + \gamma \sum_{s \text{ known at } t} \bigl(a - d_s(\alpha_s)\bigr)
+
+    Parameters
+    ----------
+    default_share : callable
+        ``default_share(t, level)``: the share of the loans of vintage t that defaulted, had they been sized at the
+        level. It is asked only about vintages that some later one knows.
+    known : list of lists of int
+        For each vintage, in order of time, the positions of earlier ones whose outcomes are known at it.
+    promise : float
+        :math:`a`.
+    step : float
+        :math:`\gamma`, positive.
+
+    Returns
+    -------
+    array of shape (n_vintages,)
+        In [0, 1], at which loans are sized; the sum itself goes on beyond these bounds.
+
+    Raises
+    ------
+    ValueError
+        If a vintage is said to be known that is not earlier, the promise lies outside (0, 1), the step is not positive,
+        or a share is none.
+
+    Notes
+    -----
+    Adaptive conformal inference, Gibbs and Candes (2021), with labels that come late. If nothing defaults at level 0
+    and at least the promised share at level 1, and labels come :math:`D` vintages late (1: at the next), then whatever
+    else the outcomes do, the mean default share of :math:`T` vintages differs from the promise by at most
+    :math:`(1 + \gamma D) / (\gamma T) + D / T`. Nothing is said about any one of them; chapter 16.
+
+    Examples
+    --------
+    >>> adaptive_levels(lambda t, level: 0.3, [[], [0], [0, 1]], promise=0.2, step=0.5).round(2)
+    array([0.2 , 0.15, 0.1 ])
+    """
+    promise = check_level("promise", promise)
+    if not 0 < step < np.inf:
+        raise ValueError(f"step must be positive, got {step!r}")
+    levels = np.empty(len(known))
+    misses: dict[int, float] = {}
+    for t, earlier in enumerate(known):
+        for s in earlier:
+            if not 0 <= s < t:
+                got = f"got {s} at {t}"
+                raise ValueError(f"known must name earlier vintages only, {got}")
+            if s not in misses:
+                share = float(default_share(s, float(levels[s])))
+                if not 0 <= share <= 1:
+                    got = f"got {share!r} for vintage {s}"
+                    raise ValueError(f"default_share must lie in [0, 1], {got}")
+                misses[s] = promise - share
+        levels[t] = np.clip(promise + step * sum(misses[s] for s in earlier), 0.0, 1.0)
+    return levels
