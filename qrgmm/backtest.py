@@ -219,6 +219,12 @@ def compare_promises(
     ValueError
         If lengths differ or values are missing.
 
+    Notes
+    -----
+    Power. Nine vintages of 600 loans promise 20 %, and 25 % default. Clustered by origin, a test at 5 % always sees it
+    where loans are independent, with probability 0.74 where they share a factor with a loading of 0.15, which is what
+    chapter 16 measures, and with 0.22 where the loading is 0.3; where 22 % default, with 0.87, 0.16 and 0.06.
+
     Examples
     --------
     >>> table = compare_promises(0.1, [0, 0, 1, 0, 1, 0], by=list("aaabbb"))

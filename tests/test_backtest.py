@@ -439,6 +439,20 @@ def test_a_promise_that_is_broken_is_seen():
     assert table.loc["all", "difference"] > 0.07 and table.loc["all", "p_value"] < 0.01
 
 
+@pytest.mark.parametrize(
+    ("loading", "share", "power"),
+    [(0.0, 0.22, 0.87), (0.0, 0.25, 1.0), (0.15, 0.22, 0.16), (0.15, 0.25, 0.74), (0.3, 0.22, 0.06), (0.3, 0.25, 0.22)],
+)
+def test_the_power_is_what_is_stated(loading, share, power):
+    rng, seen = np.random.default_rng(0), 0
+    origin = np.repeat(np.arange(9), 600)
+    for _ in range(N_RUNS):
+        factor, noise = rng.normal(size=9)[origin], rng.normal(size=origin.size)
+        defaulted = loading * factor + np.sqrt(1 - loading**2) * noise < stats.norm.ppf(share)
+        seen += compare_promises(0.2, defaulted, clusters=origin)["p_value"].iloc[0] < 0.05
+    assert abs(seen / N_RUNS - power) < 3 * np.sqrt(0.25 / N_RUNS)
+
+
 def test_the_true_law_given_the_shocks_keeps_its_promise_in_every_vintage():
     """Who sells at most so many items: promised by the law of the simulated marketplace, counted in its sales."""
     market, horizon, promises = Marketplace(250), 90, []
