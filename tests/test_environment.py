@@ -2,6 +2,8 @@
 
 import ast
 import re
+import shutil
+import subprocess
 import sys
 import tomllib
 from importlib.metadata import packages_distributions, version
@@ -13,6 +15,8 @@ from packaging.markers import default_environment
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
+
+import qrgmm
 
 ROOT = Path(__file__).resolve().parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
@@ -149,8 +153,18 @@ def test_python_version_is_the_same_everywhere():
     assert jobs["test"]["strategy"]["matrix"]["python"] == ["3.11", "3.14"]
 
 
-def read_workflow():
-    return yaml.safe_load((ROOT / ".github/workflows/book.yml").read_text(encoding="utf-8"))
+def read_workflow(name="book"):
+    return yaml.safe_load((ROOT / f".github/workflows/{name}.yml").read_text(encoding="utf-8"))
+
+
+@pytest.mark.skipif(shutil.which("awk") is None, reason="there is no awk on this machine")
+def test_a_release_says_what_the_changelog_says_of_it():
+    steps = read_workflow("release")["jobs"]["release"]["steps"]
+    command = next(step["run"] for step in steps if "CHANGELOG.md" in step.get("run", ""))
+    program = re.search("'(.*)'", command)[1]
+    arguments = ["awk", "-v", f"version=## {qrgmm.__version__}", program, "CHANGELOG.md"]
+    notes = subprocess.run(arguments, cwd=ROOT, capture_output=True, encoding="utf-8", check=True).stdout
+    assert notes.startswith(f"## {qrgmm.__version__}\n") and notes.count("\n## ") == 0 and "\n- " in notes
 
 
 def test_the_book_is_published_without_waiting_for_the_tests():
