@@ -227,7 +227,7 @@ def compare_with_package(html, seen):
 
 
 def chapter_panel():
-    notebook = nbformat.read(ROOT / "notebooks" / "18_lenders_desk.ipynb", as_version=4)
+    notebook = nbformat.read(ROOT / "notebooks" / "19_lenders_desk.ipynb", as_version=4)
     outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
     (text,) = [o["data"]["text/html"] for o in outputs if "desk-panel" in o.get("data", {}).get("text/html", "")]
     return text

@@ -1,6 +1,6 @@
 """Past sellers like a new one: the nearest laws of sales, and how many of them would not have repaid the loan.
 
-Alike in what counts, their law of sales, and not in every column of the row. Chapter 18.
+Alike in what counts, their law of sales, and not in every column of the row. Chapter 19.
 """
 
 import numpy as np
@@ -78,7 +78,7 @@ def nearest_laws(curve: QuantileCurve, others: QuantileCurve, n_nearest: int) ->
 
     Notes
     -----
-    Chapter 18.
+    Chapter 19.
 
     Examples
     --------

@@ -2,7 +2,7 @@ r"""The lender's desk: from rows of sellers to loans, what drives them, whom the
 
 The whole book in one pass. A model fitted to past sellers gives every new one a law of sales; the limits of the lender
 turn it into the largest loan; refits say how sure that is; moving one covariate at a time says why; past sellers with
-nearly the same law say how such loans went; a copula says what each adds to the tail of all together. Chapter 18.
+nearly the same law say how such loans went; a copula says what each adds to the tail of all together. Chapter 19.
 
 A linear law may reach below zero, sales may not: every function floors the laws that it is given at 0, exactly, and a
 seller to whom nothing is lent has no exposure, so that its risk is blank.
@@ -117,7 +117,7 @@ def size_loans(
 
     Notes
     -----
-    Chapters 1 and 16.
+    Chapters 1 and 19.
 
     Examples
     --------
@@ -195,7 +195,7 @@ def loan_band(
 
     Notes
     -----
-    Percentile bootstrap; chapters 5 and 16.
+    Percentile bootstrap; chapters 5 and 19.
 
     Examples
     --------
@@ -282,7 +282,7 @@ def loan_drivers(
 
     Notes
     -----
-    Chapter 18.
+    Chapter 19.
 
     Examples
     --------
@@ -384,7 +384,7 @@ def place_in_portfolio(
 
     Notes
     -----
-    Chapters 17 and 18.
+    Chapters 18 and 19.
 
     Examples
     --------
@@ -532,7 +532,7 @@ def decide(
 
     Notes
     -----
-    Chapter 18.
+    Chapter 19.
 
     Examples
     --------

@@ -1,7 +1,7 @@
 """A decision memo as one HTML file that needs nothing but a browser: summary, panel, and a section per seller.
 
 It carries everything with it, so that it works when sent by mail, without a network. What a reader without JavaScript
-needs is in plain tables and drawings. Chapter 18.
+needs is in plain tables and drawings. Chapter 19.
 """
 
 import html

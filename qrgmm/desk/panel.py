@@ -1,7 +1,7 @@
 """The desk's interactive panel: sliders for loan, unit revenue and limits, and the risk that goes with them.
 
 It carries the knots of the laws, style and script with it, so that it works in a page of the book, in a notebook and in
-a memo. Chapter 18.
+a memo. Chapter 19.
 """
 
 import html
@@ -90,7 +90,7 @@ def panel(
 
     Notes
     -----
-    Chapter 18. The script repeats `default_probability`, `expected_loss`, `loss_given_default` and `largest_loan`.
+    Chapter 19. The script repeats `default_probability`, `expected_loss`, `loss_given_default` and `largest_loan`.
 
     Examples
     --------

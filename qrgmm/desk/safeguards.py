@@ -1,7 +1,7 @@
 """What speaks against a decision: numbers that no past sale had, values never seen, promises that others did not keep.
 
 A model answers whatever it is asked. These functions say for which sellers it was asked about something that it cannot
-know, each in one sentence that names the column, the value and what the past looked like. Chapter 18.
+know, each in one sentence that names the column, the value and what the past looked like. Chapter 19.
 """
 
 from collections.abc import Mapping, Sequence
@@ -52,7 +52,7 @@ def range_warnings(history: pd.DataFrame, sellers: pd.DataFrame, columns: Sequen
 
     Notes
     -----
-    Chapter 18.
+    Chapter 19.
 
     Examples
     --------
@@ -122,7 +122,7 @@ def promise_warnings(
 
     Notes
     -----
-    Of sellers whose promise holds, about one in twenty is named all the same. Chapter 18.
+    Of sellers whose promise holds, about one in twenty is named all the same. Chapter 19.
 
     Examples
     --------

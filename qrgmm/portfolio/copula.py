@@ -2,7 +2,7 @@ r"""Copulas: what ties many laws together, each law kept as it is.
 
 A copula is the joint law of uniforms; putting :math:`Y_i = Q_i(U_i)` gives every :math:`Y_i` its own law and all of
 them the copula's dependence (Sklar). Here are the four that the book uses: Gaussian and t, with a correlation matrix
-or with a few common factors, Clayton, and vines. Chapter 14 ties three parties of a supply chain, chapter 17 the sales
+or with a few common factors, Clayton, and vines. Chapter 14 ties three parties of a supply chain, chapter 18 the sales
 of many sellers.
 """
 
@@ -53,7 +53,7 @@ class EllipticalCopula:
 
     Notes
     -----
-    McNeil, Frey and Embrechts, "Quantitative risk management", chapters 7 and 11; chapter 17.
+    McNeil, Frey and Embrechts, "Quantitative risk management", chapters 7 and 11; chapter 18.
 
     Examples
     --------
@@ -220,7 +220,7 @@ class VineCopula:
 
     Notes
     -----
-    Aas, Czado, Frigessi and Bakken (2009); chapter 17. For tens of sellers: it has ``n_dims (n_dims - 1) / 2`` pairs.
+    Aas, Czado, Frigessi and Bakken (2009); chapter 18. For tens of sellers: it has ``n_dims (n_dims - 1) / 2`` pairs.
 
     Examples
     --------
@@ -358,7 +358,7 @@ def fit_copula(
 
     Notes
     -----
-    Genest, Ghoudi and Rivest (1995) on ranks; McNeil, Frey and Embrechts, section 7.5; chapter 17.
+    Genest, Ghoudi and Rivest (1995) on ranks; McNeil, Frey and Embrechts, section 7.5; chapter 18.
 
     Examples
     --------

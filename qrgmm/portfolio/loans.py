@@ -3,7 +3,7 @@ r"""Many loans at once: sellers' laws of sales tied by a copula, the loss of the
 Loan :math:`i` loses :math:`L_i = (\ell_i - r_i D_i)^+`, the portfolio :math:`L = \sum_i L_i`. Each :math:`D_i` has its
 own law, a row of a `QuantileCurve`; a copula says how they move together (`qrgmm.portfolio.copula`).
 The law of a sum has no closed form, so here scenarios are drawn, in chunks: ten thousand sellers in ten thousand
-scenarios never lie in memory at once. Chapter 17 derives the allocation and the optimiser.
+scenarios never lie in memory at once. Chapter 18 derives the allocation and the optimiser.
 """
 
 import warnings
@@ -71,7 +71,7 @@ def portfolio_loss(
 
     Notes
     -----
-    Chapter 17.
+    Chapter 18.
 
     Examples
     --------
@@ -114,7 +114,7 @@ def loss_measures(losses: ArrayLike, level: float = 0.95) -> dict[str, float]:
 
     Notes
     -----
-    Losses are revenue that is missing, so that chapter 1's functions apply to a loan of 0; chapter 17.
+    Losses are revenue that is missing, so that chapter 1's functions apply to a loan of 0; chapter 18.
 
     Examples
     --------
@@ -161,7 +161,7 @@ def allocate_cvar(
 
     Notes
     -----
-    Tasche (1999); Acerbi and Tasche (2002) on scenarios that count in part; chapter 17. Raises like `portfolio_loss`.
+    Tasche (1999); Acerbi and Tasche (2002) on scenarios that count in part; chapter 18. Raises like `portfolio_loss`.
     Scenarios are drawn twice: once to find the worst, once more to see who lost in them.
 
     Examples
@@ -210,7 +210,7 @@ def tail_weights(losses: ArrayLike, level: float = 0.95) -> np.ndarray:
 
     Notes
     -----
-    Acerbi and Tasche (2002); chapter 17.
+    Acerbi and Tasche (2002); chapter 18.
 
     Examples
     --------
@@ -254,7 +254,7 @@ def stress(
 
     Notes
     -----
-    Chapter 17. Raises like `portfolio_loss`.
+    Chapter 18. Raises like `portfolio_loss`.
 
     Examples
     --------
@@ -381,7 +381,7 @@ def largest_portfolio(
     Notes
     -----
     Rockafellar and Uryasev (2000, 2002); the rounds are Brown's fictitious play, or Frank and Wolfe's method on the
-    dual; chapter 17. Loans of a sample keep the budget in that sample: check with fresh scenarios.
+    dual; chapter 18. Loans of a sample keep the budget in that sample: check with fresh scenarios.
 
     Examples
     --------
