@@ -23,7 +23,8 @@ from qrgmm.desk.decisions import CHAIN_COLUMNS
 from qrgmm.desk.memo import SHARES, write_memo, write_together
 from qrgmm.desk.panel import panel
 from qrgmm.models.encoding import FieldEncoder
-from qrgmm.models.metamodel import QRGMM, bootstrap_curves
+from qrgmm.models.metamodel import QRGMM
+from qrgmm.models.resampling import bootstrap_curves
 from qrgmm.portfolio.copula import EllipticalCopula
 from qrgmm.portfolio.loans import loss_measures, portfolio_loss
 from qrgmm.risk import default_probability, expected_loss, largest_loan, risk_profile

@@ -11,7 +11,8 @@ from sklearn.base import clone
 from qrgmm.curve import quantile_levels
 from qrgmm.models.deepfm import DeepFMQRGMM
 from qrgmm.models.encoding import FieldEncoder
-from qrgmm.models.metamodel import QRGMM, bootstrap_curves
+from qrgmm.models.metamodel import QRGMM
+from qrgmm.models.resampling import bootstrap_curves
 from qrgmm.quantile_regression.grid import fit_quantile_grid
 
 RNG = np.random.default_rng(0)

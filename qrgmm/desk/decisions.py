@@ -23,7 +23,8 @@ from qrgmm.desk.comparables import law_distances as law_distances  # also found 
 from qrgmm.desk.comparables import nearest_first, nearest_laws, share_below
 from qrgmm.desk.safeguards import promise_warnings, range_warnings, show_number, unseen_values
 from qrgmm.models.law_model import LawModel
-from qrgmm.models.metamodel import QRGMM, bootstrap_curves
+from qrgmm.models.metamodel import QRGMM
+from qrgmm.models.resampling import bootstrap_curves
 from qrgmm.portfolio.copula import EllipticalCopula
 from qrgmm.portfolio.loans import allocate_cvar
 from qrgmm.risk import conditional_value_at_risk, largest_loan, risk_profile

@@ -6,7 +6,8 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
         "encoding": ["FieldEncoder"],
-        "metamodel": ["QRGMM", "QRGMMChain", "bootstrap_curves"],
+        "metamodel": ["QRGMM", "QRGMMChain"],
+        "resampling": ["bootstrap_curves", "left_out_levels"],
         "deepfm": ["DeepFMQRGMM"],
         "generators": ["ConditionalWGAN"],
         "paths": ["ConditionalDiffusion", "RectifiedFlow"],

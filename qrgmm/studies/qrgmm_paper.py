@@ -14,7 +14,8 @@ from sklearn.preprocessing import PolynomialFeatures
 
 from qrgmm.curve import QuantileCurve, crossing_rate
 from qrgmm.metrics import joint_wasserstein_distance, ks_statistic
-from qrgmm.models.metamodel import QRGMM, QRGMMChain, bootstrap_curves
+from qrgmm.models.metamodel import QRGMM, QRGMMChain
+from qrgmm.models.resampling import bootstrap_curves
 from qrgmm.risk import default_probability, expected_loss, largest_loan
 from qrgmm.simulators.bank_queue import BankQueue
 from qrgmm.simulators.cancer import CancerSimulator

@@ -29,14 +29,24 @@ from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
 from qrgmm.checks import check_count
-from qrgmm.studies import contest, generators, marketplace, payments, qrgmm_paper, sales, synthetic, systems
+from qrgmm.studies import (
+    contest,
+    generators,
+    marketplace,
+    payments,
+    promise,
+    qrgmm_paper,
+    sales,
+    synthetic,
+    systems,
+)
 from qrgmm.studies.machine import describe_processor
 from qrgmm.studies.results import COLUMNS, CONDITIONAL, RESULTS, ROOT, compare_rows, describe_comparison, load_results
 from qrgmm.studies.workers import compute
 
 STUDIES = {
     name: study
-    for module in (qrgmm_paper, synthetic, contest, generators, sales, marketplace, payments, systems)
+    for module in (qrgmm_paper, synthetic, contest, generators, sales, marketplace, promise, payments, systems)
     for name, study in module.STUDIES.items()
 }
 SEED = 2026
