@@ -11,6 +11,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "marketplace": ["load_marketplace"],
         "online_retail": ["load_online_retail", "simulate_online_retail"],
         "panel": ["find_leaks", "seller_panel"],
+        "path": ["sales_path"],
         "sales_table": ["load_sales_csv"],
     },
 )

@@ -186,17 +186,19 @@ STUDIES = {
     "promise": Study(
         keep_promise,
         {
-            "tiny": {"n_rows": {"well-specified": [100], "big_mart": [100], "marketplace": [100]}},
-            "paper": {
-                "n_rows": {
-                    "well-specified": [100, 200, 300, 1000, 3000],
-                    "big_mart": [100, 200, 300, 1000],
-                    "marketplace": [100, 200, 300, 1000],
-                }
-            },
+            "tiny": {"n_rows": {"well-specified": [100]}},
+            "paper": {"n_rows": {"well-specified": [100, 200, 300, 1000, 3000]}},
         },
         "not in a paper",
         200,
+    ),
+    "promise_real": Study(
+        keep_promise,
+        {
+            "tiny": {"n_rows": {"big_mart": [100], "marketplace": [100]}},
+            "paper": {"n_rows": {"big_mart": [100, 300, 1000], "marketplace": [100, 300]}},
+        },
+        "not in a paper",
     ),
     # The data are given; between replications nothing but what is left out together differs.
     "promise_in_time": Study(
