@@ -33,6 +33,7 @@ from qrgmm.studies import (
     contest,
     generators,
     marketplace,
+    monitoring,
     payments,
     promise,
     qrgmm_paper,
@@ -44,11 +45,8 @@ from qrgmm.studies.machine import describe_processor
 from qrgmm.studies.results import COLUMNS, CONDITIONAL, RESULTS, ROOT, compare_rows, describe_comparison, load_results
 from qrgmm.studies.workers import compute
 
-STUDIES = {
-    name: study
-    for module in (qrgmm_paper, synthetic, contest, generators, sales, marketplace, promise, payments, systems)
-    for name, study in module.STUDIES.items()
-}
+MODULES = (qrgmm_paper, synthetic, contest, generators, sales, marketplace, promise, monitoring, payments, systems)
+STUDIES = {name: study for module in MODULES for name, study in module.STUDIES.items()}
 SEED = 2026
 TINY = 3  # replications of size tiny
 
