@@ -11,5 +11,6 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "fm_location_scale": ["FMLocationScale"],
         "cross_border": ["CrossBorderSales"],
         "marketplace": ["Marketplace"],
+        "lender_book": ["LenderBook", "LenderTables"],
     },
 )
