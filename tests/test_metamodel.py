@@ -6,14 +6,17 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy import stats
+from scipy.stats import expon
 from sklearn.base import clone
 
 from qrgmm.curve import quantile_levels
 from qrgmm.models.deepfm import DeepFMQRGMM
 from qrgmm.models.encoding import FieldEncoder
 from qrgmm.models.metamodel import QRGMM
-from qrgmm.models.resampling import bootstrap_curves
+from qrgmm.models.resampling import bootstrap_curves, left_out_levels
 from qrgmm.quantile_regression.grid import fit_quantile_grid
+from qrgmm.recalibration import recalibrated_level
+from qrgmm.risk import largest_loan
 
 RNG = np.random.default_rng(0)
 X = RNG.uniform(1, 2, size=(400, 2))
@@ -287,3 +290,59 @@ def test_arrays_of_durations_and_dates_are_refused(X):
     ):
         with pytest.raises(ValueError, match="must be numbers, got"):
             call()
+
+
+def test_levels_of_sales_left_out_are_those_of_refits_to_the_other_rows():
+    rng = np.random.default_rng(6)
+    X = rng.uniform(size=(60, 2))
+    y = X @ [3.0, 1.0] + rng.normal(size=60)
+    model, found = QRGMM(levels=9), left_out_levels(QRGMM(levels=9), X, y, n_folds=60)
+    for i in (0, 17, 59):
+        others = np.arange(60) != i
+        alone = QRGMM(levels=9).fit(X[others], y[others]).predict_curve(X[[i]])
+        assert found[i] == alone.cdf(y[i])[0, 0]
+    assert not hasattr(model, "coef_")
+
+
+def test_loans_at_the_level_that_sales_left_out_give_default_as_often_as_promised():
+    """Of a fit to few rows more fall below its tenth than a tenth; at the level found they don't."""
+    rng, plug_in, cautious = np.random.default_rng(7), [], []
+    beta = np.arange(1.0, 7.0)
+    for _ in range(60):
+        X, new = rng.uniform(size=(80, 6)), rng.uniform(size=(200, 6))
+        y = 20 + X @ beta + rng.exponential(2, size=80)
+        model = QRGMM(np.arange(1, 20) / 40)
+        level = recalibrated_level(left_out_levels(model, X, y, rng=rng), 0.1)
+        law = model.fit(X, y).predict_curve(new)
+        for found, at in ((plug_in, 0.1), (cautious, level)):
+            loans = largest_loan(law, max_default_probability=at)
+            found.append(expon.cdf(loans - 20 - new @ beta, scale=2).mean())
+    error = np.std(cautious) / np.sqrt(60)
+    assert abs(np.mean(cautious) - 0.1) < 3 * error < 0.02
+    assert np.mean(plug_in) > 0.1 + 4 * error
+
+
+def test_whole_sellers_are_left_out_and_a_text_of_one_seller_is_nobody_else_s():
+    frame = pd.DataFrame({"kind": ["a"] * 10 + ["b"] * 9 + ["c"], "size": np.arange(20.0)})
+    y, sellers = np.arange(20.0) % 7, np.repeat([f"s{i}" for i in range(5)], 4)
+    levels = left_out_levels(QRGMM(levels=3), frame, y, n_folds=5, groups=sellers, rng=0)
+    # Only the last seller has a row of kind c: no other can tell of it.
+    np.testing.assert_array_equal(np.isnan(levels), sellers == "s4")
+    fit = QRGMM(levels=3).fit(frame.iloc[4:], y[4:])
+    np.testing.assert_array_equal(levels[:4], fit.predict_curve(frame[:4]).cdf(y[:4, None])[:, 0])
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        ({"n_folds": 1}, "n_folds must be"),
+        ({"n_folds": 21}, "n_folds must be at most the number of rows, 20, got 21"),
+        ({"groups": ["a"] * 10 + ["b"] * 10}, "n_folds must be at most the number of groups, 2, got 10"),
+        ({"groups": [None] * 20}, "none missing"),
+        ({"y": np.zeros(3)}, r"y must have shape \(20,\)"),
+    ],
+)
+def test_rows_that_cannot_be_left_out_are_refused(change, message):
+    arguments = {"X": np.arange(20.0)[:, None], "y": np.arange(20.0)} | change
+    with pytest.raises(ValueError, match=message):
+        left_out_levels(QRGMM(levels=3), **arguments)
