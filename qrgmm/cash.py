@@ -214,7 +214,11 @@ def unit_remittances(price: ArrayLike, profile: ArrayLike, terms: PlatformTerms)
     return net_remittances(profile, prices, terms)["remitted"]
 
 
-def repay(remitted: ArrayLike, loans: ArrayLike, terms: LoanTerms) -> dict[str, np.ndarray]:
+def repay(
+    remitted: ArrayLike,
+    loans: ArrayLike,
+    terms: LoanTerms,
+) -> dict[str, np.ndarray]:
     r"""Return the waterfall of each scenario: what goes to the fee, then to the loan, and what is left to the seller.
 
     With :math:`B` the loan and its fee and :math:`h_t` the share held back of the remittance of week :math:`t`, the
@@ -251,16 +255,22 @@ def repay(remitted: ArrayLike, loans: ArrayLike, terms: LoanTerms) -> dict[str, 
     balance    90.0  40.0   0.0    0.0
     """
     remitted = _check_amounts("remitted", check_table("remitted", remitted, "n_weeks"))
-    loans = _check_amounts("loans", check_per_row("loans", loans, len(remitted)))[:, None]
+    loans = check_per_row("loans", loans, len(remitted))
+    loans = _check_amounts("loans", loans)[:, None]
     held = _hold_back(remitted, terms)
     before = np.cumsum(held, axis=1) - held
     debt = (1 + terms.fee) * loans
-    # What is there or what is still owed: a difference of two sums could be negative by rounding.
+    # What is there or what is owed: a difference of sums may be negative by rounding.
     collected = np.minimum(held, (debt - before).clip(0))
     fee = np.minimum(collected, (terms.fee * loans - before).clip(0))
     balance = (debt - before - held).clip(0)
     balance[balance <= ROUNDING * debt] = 0.0
-    return {"fee": fee, "principal": collected - fee, "seller": remitted - collected, "balance": balance}
+    return {
+        "fee": fee,
+        "principal": collected - fee,
+        "seller": remitted - collected,
+        "balance": balance,
+    }
 
 
 def outcomes(balance: ArrayLike, terms: LoanTerms) -> pd.DataFrame:

@@ -9,7 +9,10 @@ from qrgmm.checks import check_levels
 from qrgmm.curve import QuantileCurve
 
 
-def rearrange_horizons(curves: Sequence[QuantileCurve], levels: ArrayLike) -> list[QuantileCurve]:
+def rearrange_horizons(
+    curves: Sequence[QuantileCurve],
+    levels: ArrayLike,
+) -> list[QuantileCurve]:
     r"""Return laws of growing horizons whose quantiles grow with the horizon.
 
     What is sold within :math:`h` days is no more than what is sold within :math:`h' > h`, whatever happens, so that
@@ -49,6 +52,10 @@ def rearrange_horizons(curves: Sequence[QuantileCurve], levels: ArrayLike) -> li
     """
     levels, rows = check_levels(levels), {len(curve) for curve in curves}
     if len(rows) != 1:
-        raise ValueError(f"curves must hold at least one, all with as many rows, got rows {sorted(rows)}")
+        got = f"got rows {sorted(rows)}"
+        raise ValueError(f"curves must hold at least one, all with as many rows, {got}")
     quantiles = np.sort([curve.ppf(levels) for curve in curves], axis=0)
-    return [QuantileCurve(levels, values, index=curve.index) for values, curve in zip(quantiles, curves)]
+    return [
+        QuantileCurve(levels, values, index=curve.index)
+        for values, curve in zip(quantiles, curves)
+    ]

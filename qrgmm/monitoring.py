@@ -64,7 +64,8 @@ def law_of_the_rest(curve: QuantileCurve, sold: ArrayLike, share: ArrayLike, con
     (array([31.]), array([8.]))
     """
     if curve.values.min() < 0:
-        raise ValueError(f"curve must have no sales below 0, see QuantileCurve.clip, got {curve.values.min():g}")
+        got = f"got {curve.values.min():g}"
+        raise ValueError(f"curve must have no sales below 0, see QuantileCurve.clip, {got}")
     so_far = _positive_per_row("sold", sold, curve, or_zero=True)
     kappa, part = _positive_per_row("concentration", concentration, curve), _share(share, curve)
     total = curve.ppf((np.arange(N_PARTS) + 0.5) / N_PARTS)
@@ -74,8 +75,10 @@ def law_of_the_rest(curve: QuantileCurve, sold: ArrayLike, share: ArrayLike, con
     chance = np.where(total >= so_far, chance, -np.inf)
     weight = np.exp(chance - chance.max(axis=1, keepdims=True))
     weight /= weight.sum(axis=1, keepdims=True)
-    middle, levels = np.cumsum(weight, axis=1) - weight / 2, np.arange(1, N_LEVELS + 1) / (N_LEVELS + 1)
-    return QuantileCurve(levels, [np.interp(levels, *row) for row in zip(middle, rest)], index=curve.index)
+    middle = np.cumsum(weight, axis=1) - weight / 2
+    levels = np.arange(1, N_LEVELS + 1) / (N_LEVELS + 1)
+    values = [np.interp(levels, *row) for row in zip(middle, rest)]
+    return QuantileCurve(levels, values, index=curve.index)
 
 
 def fit_rhythm(sold: ArrayLike, total: ArrayLike) -> tuple[float, float]:
@@ -126,7 +129,11 @@ def fit_rhythm(sold: ArrayLike, total: ArrayLike) -> tuple[float, float]:
     return share, float(np.clip(1 / spread - 1, 1e-3, SAME_RHYTHM)) if spread > 0 else SAME_RHYTHM
 
 
-def first_warning(probabilities: ArrayLike, at_origin: ArrayLike, false_alarm_rate: float) -> np.ndarray:
+def first_warning(
+    probabilities: ArrayLike,
+    at_origin: ArrayLike,
+    false_alarm_rate: float,
+) -> np.ndarray:
     r"""Return the first week in which the odds of default have grown so much that repaid loans are seldom warned.
 
     .. math:: \frac{p_t}{1 - p_t} \ge \frac{1}{\alpha}\, \frac{p_0}{1 - p_0}
@@ -167,7 +174,8 @@ def first_warning(probabilities: ArrayLike, at_origin: ArrayLike, false_alarm_ra
     start = check_per_row("at_origin", at_origin, len(now))[:, None]
     for name, values in (("probabilities", now), ("at_origin", start)):
         if values.min() < 0 or values.max() > 1:
-            raise ValueError(f"{name} must lie in [0, 1], got {values.min():g} to {values.max():g}")
+            got = f"got {values.min():g} to {values.max():g}"
+            raise ValueError(f"{name} must lie in [0, 1], {got}")
     grown = (rate * now * (1 - start) >= start * (1 - now)) & (now > start)
     return np.where(grown.any(axis=1), grown.argmax(axis=1) + 1.0, np.nan)
 
