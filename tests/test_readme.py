@@ -7,6 +7,8 @@ from pathlib import Path
 import execute
 import pytest
 
+from qrgmm.desk.command import main
+
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 TARGETS = set(re.findall(r"^([a-z]+):.*## ", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
@@ -46,3 +48,16 @@ def test_example_names_what_the_package_has():
         if isinstance(node, ast.ImportFrom):
             module = __import__(node.module, fromlist=["name"])
             assert not [alias.name for alias in node.names if not hasattr(module, alias.name)]
+
+
+def test_the_first_decision_of_an_analyst_runs_as_written(tmp_path, monkeypatch, capsys):
+    """The blocks of the onboarding page in their order, and the desk on the files that they write."""
+    (tmp_path / "build").mkdir()
+    monkeypatch.chdir(tmp_path)
+    page = (ROOT / "book" / "onboarding.md").read_text(encoding="utf-8")
+    exec("\n".join(re.findall(r"^```python\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)), {})
+    promised, kept = re.findall(r"(0\.\d+) default where 0.05|(0\.\d+) of \d+, standard error", capsys.readouterr().out)
+    assert float(promised[0]) > 0.05 and abs(float(kept[1]) - 0.05) < 0.03
+    command = re.search(r"^\S+python -m qrgmm.desk (.*)$", page, re.MULTILINE)[1].split()
+    main([*command, "--refits", "0"])
+    assert (tmp_path / "build" / "memos" / "memo.html").is_file()
