@@ -18,8 +18,8 @@ VERDICTS = {
 }
 PLAIN = {
     "kept": "no more than chance does even where loans are independent",
-    "in doubt": "more than chance does with independent loans, but not more than it does where loans of a vintage share a "
-    "factor",
+    "in doubt": "more than chance does with independent loans, but not more than it does where loans of a vintage "
+    "share a factor",
     "broken": "more than chance does even where loans of a vintage share a factor",
     "too few": "with less than one default promised, that says nothing",
 }
@@ -84,7 +84,7 @@ def render_report(report: VintageReport, title: str = "Vintage report", notes: t
     row = report.vintages.iloc[-1]
     warned = ' class="warning"' if report.verdict in ("in doubt", "broken") else ""
     lights = {"independent loans": row["light"], "loans that share a factor": row["light_together"]}
-    badges = " &nbsp; ".join(f'<span class="light {colour.replace(" ", "-")}">{colour}: {name}</span>' for name, colour in lights.items())
+    badges = " &nbsp; ".join(f'<span class="light {colour}">{colour}: {name}</span>' for name, colour in lights.items())
     parts = [
         f"<h1>{html.escape(title)}</h1>",
         f"<p{warned}><strong>{html.escape(say_verdict(report))}</strong></p><p>{badges}</p>",
@@ -138,11 +138,11 @@ def tabulate_report(report: VintageReport) -> pd.DataFrame:
     >>> from qrgmm.desk.vintage_report import report_vintages
     >>> decisions = pd.DataFrame({"seller": ["A", "B"], "vintage": "May", "loan": 50.0, "default_probability": 0.05})
     >>> outcomes = pd.DataFrame({"seller": ["A", "B"], "revenue": [60.0, 90.0]})
-    >>> tabulate_report(report_vintages(settle_loans(decisions, outcomes))).iloc[:3].round(1)
-          part  row  measure value
-    0  verdict  all  verdict  kept
-    1  verdict  all  loading   0.3
-    2  vintage  May  waiting     0
+    >>> tabulate_report(report_vintages(settle_loans(decisions, outcomes))).iloc[:3]
+          part  row  measure    value
+    0  verdict  all  verdict  too few
+    1  verdict  all  loading      0.3
+    2  vintage  May  waiting        0
     """
     level, drift = report.recalibration._asdict(), report.drift
     tables = {

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 from scipy import stats
-from scipy.special import ndtr, ndtri
+from scipy.special import gammaln, log_ndtr, ndtri
 
 from qrgmm.backtest import (
     ZONES,
@@ -215,10 +215,11 @@ def default_count_law(probability: float, loading: float, n_loans: int) -> np.nd
     array([0.66, 0.28, 0.06])
     """
     n_loans, probability = check_count("n_loans", n_loans), check_level("probability", probability)
-    given = ndtr((ndtri(probability) + loading * FACTOR) / np.sqrt(1 - loading**2))
-    law = np.zeros(n_loans + 1)
-    for weight, p in zip(WEIGHTS, given):
-        law += weight * stats.binom.pmf(np.arange(n_loans + 1), n_loans, p)
+    score = (ndtri(probability) + loading * FACTOR) / np.sqrt(1 - loading**2)
+    k = np.arange(n_loans + 1)
+    ways, law = gammaln(n_loans + 1) - gammaln(k + 1) - gammaln(n_loans - k + 1), np.zeros(n_loans + 1)
+    for weight, defaults, repays in zip(WEIGHTS, log_ndtr(score), log_ndtr(-score)):
+        law += weight * np.exp(ways + k * defaults + (n_loans - k) * repays)
     return law
 
 
@@ -263,7 +264,7 @@ def _judge_vintages(judged, loading, several):
 
 def _choose(light, defaults, expected):
     """A light, unless there is too little to see, or no more came than was promised."""
-    return TOO_FEW if expected < 1 else "green" if defaults <= expected else light
+    return TOO_FEW if expected < 1 - 1e-9 else "green" if defaults <= expected else light
 
 
 def _count_money(settled, margin):
