@@ -8,7 +8,7 @@ import sys
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 from scipy.special import ndtr, ndtri
@@ -177,7 +177,8 @@ def test_missing_outcomes_are_counted_and_sellers_in_one_file_are_named():
     outcomes.loc[outcomes["seller"].isin(["s4", "s5"]), "revenue"] = np.nan
     found = report(decided(40), outcomes, promise=0.1)
     row = found.vintages.loc["May"]
-    assert row["n"] == 36 and row["waiting"] == 2 and row["defaults"] == 1 and row["promised"] == 0.1
+    assert row["n"] == 36 and row["waiting"] == 2 and row["defaults"] == 1
+    assert row["promised"] == pytest.approx(0.1)
     assert found.settled.only_decided == ["s0", "s1"] and found.settled.only_settled == ["Zoe"]
     text = " ".join(desk.count_sellers(found))
     assert "2 loans are not over" in text and "'s0', 's1'" in text and "'Zoe'" in text
@@ -250,6 +251,7 @@ def test_with_laws_another_amount_has_a_promise_of_its_own(with_laws):
     np.testing.assert_allclose(loans["expected_loss"][here], expected_loss(curve[here], amounts)[:, 0])
 
 
+@settings(deadline=None, max_examples=30)
 @given(st.floats(0.02, 0.3), st.integers(0, 60))
 def test_without_laws_the_level_turns_the_observed_share_back_into_the_promise(promise, n_defaults):
     found = report(decided(60, promised=promise), came(60, n_defaults)).recalibration
@@ -268,12 +270,9 @@ def test_columns_that_moved_are_seen_and_others_are_chance():
     drift = report(decided(50), came(50, 2), **options).drift.set_index("column")
     assert drift.index.tolist() == ["price", "ads", "kind"]
     assert drift["size"].tolist() == ["large", "chance", "large"]
-    settled, chance = desk.settle_loans(decided(50), came(50, 2)), []
-    for _ in range(200):
-        now, before = (pd.DataFrame({"u": rng.normal(size=n)}) for n in (100, 300))
-        found = desk.report_vintages(settled, applicants={"x": now}, reference=before)
-        chance.append(found.drift["size"].item())
-    assert chance.count("chance") / 200 > 0.95 - 3 * np.sqrt(0.95 * 0.05 / 200)
+    now, before = (pd.DataFrame(rng.normal(size=(n, 200))) for n in (100, 300))
+    found = report(decided(50), came(50, 2), applicants={"May": now}, reference=before).drift["size"]
+    assert (found == "chance").mean() > 0.95 - 3 * np.sqrt(0.95 * 0.05 / 200)
 
 
 # Files.
@@ -376,9 +375,9 @@ def test_what_cannot_be_meant_is_refused_in_one_line_and_nothing_is_written(file
     [
         (lambda t: t.drop(columns="loan"), "no columns ['loan']"),
         (lambda t: t.assign(loan="much"), "'loan' must hold numbers, got 'much' in row 2"),
-        (lambda t: t.assign(default_probability=5.0), "'default_probability' of decisions must be in [0, 1], got 5.0"),
+        (lambda t: t.assign(default_probability=5.0), "'default_probability' of decisions must be in [0, 1], got 5"),
         (lambda t: t.assign(default_probability=0.0), "--promise, or promise=..., says what was promised"),
-        (lambda t: t.assign(loan=-1.0), "'loan' of decisions must be finite numbers of at least 0, got -1.0"),
+        (lambda t: t.assign(loan=-1.0), "'loan' of decisions must be finite numbers of at least 0, got -1"),
         (lambda t: t.assign(vintage="all"), "vintage must not be called 'all'"),
         (lambda t: t.assign(q05=9.0, q10=8.0), "values must not decrease along a row"),
     ],

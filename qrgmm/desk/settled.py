@@ -210,6 +210,7 @@ def _check_numbers(where, table, name, high=np.inf, missing=True):
     values = table[name].to_numpy(float) if numeric else np.array([np.nan])
     fine = numeric and not (np.isinf(values) | (values < 0) | (values > high)).any()
     if not fine or (not missing and np.isnan(values).any()):
-        got = table[name][~table[name].between(0, high)].iloc[0] if numeric else table[name].iloc[0]
+        bad = ~(np.isfinite(values) & (values >= 0) & (values <= high))
+        got = f"{values[bad][0]:g}" if numeric else repr(table[name].iloc[0])
         wanted = "finite numbers of at least 0" if np.isinf(high) else f"in [0, {high:g}]"
-        raise ValueError(f"column {name!r} of {where} must be {wanted}, got {got!r}")
+        raise ValueError(f"column {name!r} of {where} must be {wanted}, got {got}")
