@@ -21,7 +21,7 @@ PLAIN = {
     "in doubt": "more than chance does with independent loans, but not more than it does where loans of a vintage "
     "share a factor",
     "broken": "more than chance does even where loans of a vintage share a factor",
-    "too few": "with less than one default promised, that says nothing",
+    "too few": "no evidence, as less than one was promised",
 }
 
 
@@ -300,7 +300,7 @@ def _show_money(report):
 
 
 def _show_grades(report):
-    return _apply(report.grades, {
+    return _apply(report.grades.rename_axis(None), {
         "n": ("loans", _whole), "promised": ("promised", _percent), "observed": ("observed", _percent),
         "error": ("error", _percent), "p_value": ("p-value", _p_value),
     })  # fmt: skip
@@ -334,7 +334,7 @@ def _read_lights(report):
     """What the lights mean, and how often they err."""
     row, n = report.vintages.iloc[-1], int(report.vintages["n_judged"].notna().sum())
     sentences = [
-        f"So many loans defaulted: {PLAIN[report.verdict]}. A light is yellow where so many or fewer defaults have a "
+        f"So many defaults are {PLAIN[report.verdict]}. A light is yellow where so many or fewer defaults have a "
         "probability of 95 % under the promise, red from 99.99 %.",
         f"A promise that is kept gets a green light with probability {_percent(row['green_rate'])} if loans are "
         f"independent, and {_percent(row['green_rate_shared'])} if those of a vintage load {report.loading:g} on one "
@@ -364,7 +364,7 @@ def _draw_vintages(report):
     """A row per vintage: the band of the promise, the promise as a line, the observed share as a dot."""
     rows = report.vintages[report.vintages["n_judged"].notna()]
     top = 1.05 * max(rows["band_high"].max(), rows["observed"].max(), rows["promised"].max())
-    left, width, step = 120, 640, 30
+    left, width, step = 110, 420, 30
     bottom = step * len(rows) + 8
 
     def across(share):
@@ -372,12 +372,13 @@ def _draw_vintages(report):
 
     shapes = [f'<path class="axis" d="M{left},{bottom}H{width - 20}"/>']
     for share in (0, top / 2, top):
-        shapes.append(f'<text x="{across(share)}" y="{bottom + 18}" text-anchor="middle">{_percent(share)}</text>')
+        anchor = "end" if share == top else "middle"
+        shapes.append(f'<text x="{across(share)}" y="{bottom + 18}" text-anchor="{anchor}">{_percent(share)}</text>')
     for i, (name, row) in enumerate(rows.iterrows()):
         y, label = step * i + 20, str(name) if len(str(name)) <= 14 else f"{str(name)[:13]}…"
         low, high, promised = (across(row[key]) for key in ("band_low", "band_high", "promised"))
         shapes += [
-            f'<text x="{left - 8}" y="{y + 4}" text-anchor="end">{html.escape(label)}</text>',
+            f'<text x="{left - 8}" y="{y + 4}" text-anchor="end">{html.escape(label, quote=False)}</text>',
             f'<path class="band" d="M{low},{y - 8}H{high}V{y + 8}H{low}Z"/>',
             f'<path d="M{promised},{y - 11}V{y + 11}" stroke-width="2"/>',
             f'<circle cx="{across(row["observed"])}" cy="{y}" r="5" fill="currentColor"/>',
