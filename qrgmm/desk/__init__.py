@@ -1,4 +1,4 @@
-"""From a table of sellers to decisions, an interactive panel and a memo."""
+"""From a table of sellers to decisions, an interactive panel and a memo, and from outcomes to a vintage report."""
 
 import lazy_loader
 
@@ -21,5 +21,9 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "safeguards": ["promise_warnings", "range_warnings", "unseen_values"],
         "memo": ["write_memo"],
         "command": ["main"],
+        "settled": ["Settled", "settle_loans"],
+        "vintage_report": ["Recalibration", "VintageReport", "default_count_law", "report_vintages"],
+        "report_page": ["count_sellers", "render_report", "say_level", "say_verdict", "tabulate_report"],
+        "monitor": ["monitor", "read_decisions"],
     },
 )

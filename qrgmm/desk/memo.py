@@ -32,12 +32,14 @@ PAGE = """<!DOCTYPE html>
 body {{ font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 0 auto; padding: 1rem; }}
 table {{ display: block; overflow-x: auto; border-collapse: collapse; margin: 0.6rem 0; }}
 th, td {{ padding: 0.15rem 0.7rem; text-align: right; border-bottom: 1px solid #8886; white-space: nowrap; }}
-th:first-child, td:first-child {{ text-align: left; white-space: normal; }}
+th:first-child, td:first-child {{ text-align: left; white-space: normal; min-width: 6rem; }}
 figure {{ margin: 0; }}
 .pair {{ display: grid; grid-template-columns: repeat(auto-fit, minmax(18rem, 1fr)); gap: 1rem; }}
 .chart text {{ font-size: 13px; fill: currentColor; }} .chart path {{ fill: none; stroke: currentColor; }}
 .chart .band {{ fill: #4a9fd8; fill-opacity: 0.35; stroke: none; }} .chart .axis {{ stroke-opacity: 0.4; }}
 .chart .mark {{ stroke-dasharray: 4 4; }}
+.light::before {{ content: "\\25cf\\00a0"; }} .green::before {{ color: #2e8b57; }}
+.yellow::before {{ color: #d0a000; }} .red::before {{ color: #d02040; }}
 .warning {{ border-left: 4px solid #d08000; padding-left: 0.7rem; }}
 @media print {{ section {{ break-inside: avoid; }} }}
 </style></head>
@@ -115,7 +117,7 @@ def render_memo(decisions: Decisions, names: Sequence[str] | None = None, progre
         f"<h1>Decision memo: {len(decisions.names):,} sellers</h1>",
         f"<p>Laws of sales by QRGMM, fitted to {html.escape(decisions.source)}. Limits: {html.escape(limits)}.</p>",
         *(f"<p>{html.escape(note, quote=False)}</p>" for note in decisions.notes),
-        _table(pd.DataFrame(summary, index=decisions.names)),
+        table_html(pd.DataFrame(summary, index=decisions.names)),
     ]
     if len(chosen) < len(decisions.names):
         parts.append(
@@ -218,8 +220,8 @@ def _write_seller(decisions, i):
         f"<p><strong>{decision}.</strong> {html.escape(' '.join(sentences), quote=False)}</p>",
         f'<p class="warning"><strong>Warning:</strong> {html.escape(warned, quote=False)}.</p>' if warned else "",
         _draw(law, [refit[i] for refit in decisions.refits], revenue, row["loan"]),
-        _table(_read_risk(law, revenue, row["loan"])) if lent else "",
-        _table(drivers),
+        table_html(_read_risk(law, revenue, row["loan"])) if lent else "",
+        table_html(drivers),
     ]
     return "<section>\n" + "\n".join(body) + "\n</section>"
 
@@ -287,8 +289,22 @@ def _chart(x, line, band, low, high, mark, x_label, title):
     return f"<figure><figcaption>{title}</figcaption>{frame}{''.join(shapes)}</svg></figure>"
 
 
-def _table(frame):
-    # What may have to be scrolled on a phone must be within reach of the keyboard.
+def table_html(frame: pd.DataFrame) -> str:
+    """Return a table in HTML that a phone can scroll, and that the keyboard reaches.
+
+    Parameters
+    ----------
+    frame : pandas.DataFrame
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> table_html(pd.DataFrame({"x": ["a < b"]}))[:19]
+    '<table tabindex="0"'
+    """
     return frame.to_html(border=0).replace("<table", '<table tabindex="0"', 1)
 
 
