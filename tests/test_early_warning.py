@@ -11,6 +11,9 @@ from scipy import stats
 from qrgmm.portfolio.copula import ClaytonCopula
 from qrgmm.studies import systems as system_studies
 from qrgmm.systems.early_warning import (
+    COST_FALSE,
+    COST_MISSED,
+    COST_WARNED,
     TERM,
     Bank,
     Controller,
@@ -352,6 +355,18 @@ def test_the_study_judges_by_hand_counted_outcomes():
     measures = system_studies._judge(loans, pd.Series([2.0, np.nan, 3.0, np.nan]))
     assert measures["recall"] == 0.5 and measures["precision"] == 0.5 and measures["lead_time"] == 3
     np.testing.assert_allclose(measures["cost"], 100 * (0.4 + 1.0 + 0.03) / 4)
+
+
+def test_the_probability_of_a_later_default_is_that_of_the_months_left_if_the_hazard_stays():
+    log = pd.DataFrame({"loan": [0, 1, 0, 0], "month": [3, 3, 4, 8], "true_probability": [0.1, 0.2, 0.3, 1.0]})
+    np.testing.assert_allclose(system_studies._probability_left(log), [1 - 0.9**5, 1 - 0.8**5, 1 - 0.7**4, 0])
+
+
+def test_no_other_threshold_of_a_known_probability_costs_less_than_the_break_even():
+    p = np.linspace(0, 1, 10_001)
+    warned, ignored = COST_WARNED * p + COST_FALSE * (1 - p), COST_MISSED * p
+    costs = [np.where(p >= threshold, warned, ignored).sum() for threshold in p]
+    np.testing.assert_allclose(p[np.argmin(costs)], system_studies.BREAK_EVEN, atol=1e-4)
 
 
 def test_the_study_s_oracle_ranks_best_and_the_paper_s_margins_worst():

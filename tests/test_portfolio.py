@@ -195,7 +195,7 @@ def test_a_factor_held_where_it_usually_is_changes_little_and_held_low_costs():
 # The largest portfolio.
 
 
-def solve_by_highs(revenue, budget, level, cap=None):
+def solve_by_highs(revenue, budget, level, cap=None, groups=(), group_caps=()):
     """Rockafellar and Uryasev's linear programme: loans, VaR, excess per scenario, loss per seller and scenario."""
     n, s = revenue.shape
     excess = sp.hstack(
@@ -214,8 +214,12 @@ def solve_by_highs(revenue, budget, level, cap=None):
         ]
     )
     cvar = np.concatenate([np.zeros(n), [1.0], np.full(s, 1 / ((1 - level) * s)), np.zeros(n * s)])
-    rows = sp.vstack([excess, loss, sp.csr_array(cvar[None])]).tocsr()
-    right = np.concatenate([np.zeros(s), revenue.ravel(), [budget]])
+    limited = sp.csr_array((len(groups), n + 1 + s + n * s))
+    if groups:
+        members = np.array([np.isin(np.arange(n), group) for group in groups], dtype=float)
+        limited = sp.hstack([members, sp.csr_array((len(groups), 1 + s + n * s))])
+    rows = sp.vstack([excess, loss, sp.csr_array(cvar[None]), limited]).tocsr()
+    right = np.concatenate([np.zeros(s), revenue.ravel(), [budget], group_caps])
     cost = np.concatenate([-np.ones(n), np.zeros(1 + s + n * s)])
     bounds = [(0, cap)] * n + [(None, None)] + [(0, None)] * (s + n * s)
     return -linprog(cost, rows, right, bounds=bounds, method="highs").fun
@@ -235,6 +239,43 @@ def test_the_largest_portfolio_is_that_of_linear_programming(n_sellers, n_scenar
     np.testing.assert_allclose(
         loss_measures(losses, 0.9)["conditional_value_at_risk"], ours.conditional_value_at_risk, rtol=1e-9
     )
+
+
+@pytest.mark.parametrize(
+    "caps", [{"A": 90.0}, {"A": 150.0, "B": 120.0}, {"A": 1.0, "C": 200.0}, {"A": 60.0, "B": 60.0, "C": 60.0}]
+)
+def test_with_caps_on_groups_too(caps):
+    revenue = revenue_scenarios(make_curve(8), EllipticalCopula(loadings=np.full(8, 0.5), df=4), 300, 0)
+    groups = np.array(list("ABCABCAA"))
+    best = solve_by_highs(
+        revenue, 64.0, 0.9, 150.0, [np.flatnonzero(groups == name) for name in caps], list(caps.values())
+    )
+    ours = largest_portfolio(revenue, 64.0, 0.9, cap=150.0, groups=groups, group_cap=caps)
+    assert best * (1 - 1e-3) <= ours.loans.sum() <= best * (1 + 1e-7)
+    assert best * (1 - 1e-7) <= ours.bound <= best * (1 + 1e-3)
+    for name, limit in caps.items():
+        assert ours.loans[groups == name].sum() <= limit * (1 + 1e-9)
+    assert ours.loans.sum() < largest_portfolio(revenue, 64.0, 0.9, cap=150.0).loans.sum()
+
+
+def test_caps_that_bind_no_group_change_nothing_and_one_on_all_is_a_cap_on_the_sum():
+    revenue, groups = revenue_scenarios(CURVE, TIED, 2000, 0), [0, 0, 0, 1, 1, 1]
+    free = largest_portfolio(revenue, 60.0)
+    loose = largest_portfolio(revenue, 60.0, groups=groups, group_cap=free.loans.sum())
+    np.testing.assert_allclose(loose.loans, free.loans, rtol=1e-9)
+    half = largest_portfolio(revenue, 60.0, group_cap=free.loans.sum() / 2)
+    np.testing.assert_allclose([half.loans.sum(), half.bound], free.loans.sum() / 2, rtol=1e-9)
+    # More than all can repay: what is left over goes to the group without a cap.
+    rich = largest_portfolio(revenue, 1e6, groups=groups, group_cap={0: 50.0})
+    np.testing.assert_allclose([rich.loans[:3].sum(), rich.conditional_value_at_risk], [50.0, 1e6], rtol=1e-3)
+
+
+def test_least_loans_are_kept_in_a_group_at_its_cap():
+    revenue, groups = revenue_scenarios(CURVE, TIED, 2000, 0), list("AAABBB")
+    least = largest_portfolio(revenue, 60.0).loans * [0.5, 0.5, 0.5, 0, 0, 0]
+    held = largest_portfolio(revenue, 60.0, least=least, groups=groups, group_cap={"A": least.sum() + 1.0})
+    assert (held.loans >= least - 1e-9).all()
+    np.testing.assert_allclose(held.loans[:3].sum(), least.sum() + 1.0, rtol=1e-3)
 
 
 def test_three_sellers_by_brute_force_and_out_of_sample():
@@ -351,6 +392,11 @@ REVENUE = np.array([[10.0, 20.0, 30.0], [5.0, 10.0, 15.0]])
         (lambda: largest_portfolio(REVENUE[0], 3.0), r"revenue must be finite with shape \(n_sellers, n_scenarios\)"),
         (lambda: largest_portfolio(REVENUE, 3.0, cap=[1.0]), r"cap must be a number or have shape \(2,\), got"),
         (lambda: largest_portfolio(REVENUE, 3.0, least=5.0, cap=4.0), "not above cap, got 5 and 4"),
+        (lambda: largest_portfolio(REVENUE, 3.0, groups=["A"]), r"groups must be 2 labels, none .* shape \(1,\)"),
+        (lambda: largest_portfolio(REVENUE, 3.0, groups=["A", None]), "groups must be 2 labels, none missing"),
+        (lambda: largest_portfolio(REVENUE, 3.0, groups=[0, 1], group_cap={2: 1.0}), r"group_cap must be of .* \[2\]"),
+        (lambda: largest_portfolio(REVENUE, 3.0, group_cap=-1.0), r"group_cap must be at least \[0.0\], which"),
+        (lambda: largest_portfolio(REVENUE, 3.0, group_cap=np.nan), r"group_cap must be at least \[0.0\], which"),
     ],
 )
 def test_bad_input_is_refused_by_name(make, message):

@@ -11,6 +11,7 @@ from copy import deepcopy
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 from numpy.typing import ArrayLike
 from scipy.optimize import brentq
 from tqdm import tqdm
@@ -336,6 +337,8 @@ def largest_portfolio(
     cap: ArrayLike = np.inf,
     tolerance: float = 1e-3,
     max_rounds: int = 200,
+    groups: ArrayLike | None = None,
+    group_cap: float | dict = np.inf,
 ) -> LargestPortfolio:
     r"""Return the loans of largest sum whose portfolio CVaR keeps a budget.
 
@@ -345,9 +348,10 @@ def largest_portfolio(
         \mathrm{CVaR}_\alpha = \max_{q \in \mathcal Q} \sum_s q_s L_s(\ell) \le B, \qquad
         \mathcal Q = \Bigl\{q : 0 \le q_s \le \tfrac{1}{(1 - \alpha) S}, \sum_s q_s = 1\Bigr\} .
 
-    For one fixed :math:`q` sellers part: all loans are the same weighted quantile of their own revenue, and their sum
-    bounds the answer from above. The worst :math:`q` for these loans is found by sorting losses; loans shrunk until
-    they keep the budget bound the answer from below. Averaging the worst :math:`q` of all rounds closes the gap.
+    For one fixed :math:`q` sellers part: all loans are the same weighted quantile of their own revenue, those of a
+    group at its cap a lower one, and their sum bounds the answer from above. The worst :math:`q` for these loans is
+    found by sorting losses; loans shrunk until they keep the budget bound the answer from below. Averaging the worst
+    :math:`q` of all rounds closes the gap.
 
     Parameters
     ----------
@@ -362,6 +366,10 @@ def largest_portfolio(
     tolerance : float
         Stop when the loans reach their bound up to this share of it.
     max_rounds : int
+    groups : array of shape (n_sellers,), optional
+        What a lender would not rest on too much: the platform or the category of each seller. By default all are one.
+    group_cap : float or dict of float
+        The loans of any group, or of those named, sum to no more, in currency.
 
     Returns
     -------
@@ -370,8 +378,8 @@ def largest_portfolio(
     Raises
     ------
     ValueError
-        If even the least loans exceed the budget (the message says what they reach), or shapes and ranges do not
-        match.
+        If even the least loans exceed the budget (the message says what they reach) or the cap of their group, or
+        shapes and ranges do not match.
 
     Warns
     -----
@@ -389,8 +397,12 @@ def largest_portfolio(
     >>> best = largest_portfolio(revenue, 5.0, level=0.75, tolerance=0.01)
     >>> bool(best.loans.sum() > 29.7)  # each alone, under half of the budget, could have 12.5
     True
+    >>> one_platform = {"groups": ["A", "A"], "group_cap": 20.0}
+    >>> float(largest_portfolio(revenue, 5.0, level=0.75, **one_platform).loans.sum().round(6))
+    20.0
     """
     revenue, least, cap = _check_programme(revenue, level, least, cap)
+    group, limits = _check_groups(groups, group_cap, least)
     budget = float(max_conditional_value_at_risk)
 
     def cvar(loans):
@@ -408,7 +420,7 @@ def largest_portfolio(
     weights = tail_weights(-revenue.sum(axis=0), level)
     best, mean, bound = least, least, np.inf
     for n_rounds in range(1, max_rounds + 1):
-        loans, upper = _respond(revenue, weights, budget, least, cap)
+        loans, upper = _respond(revenue, weights, budget, least, cap, group, limits)
         bound = min(bound, upper)
         worst = tail_weights(_total_losses(loans, revenue), level)
         # The last loans are better where scenarios are many, the mean of all rounds
@@ -432,7 +444,7 @@ def largest_portfolio(
     return LargestPortfolio(best, cvar(best), float(bound), n_rounds)
 
 
-def _respond(revenue, weights, budget, least, cap):
+def _respond(revenue, weights, budget, least, cap, group, limits):
     r"""Return the largest loans whose weighted loss keeps the budget, and an upper bound of their sum.
 
     A price :math:`\nu` of loss makes every loan the :math:`\nu`-quantile of its weighted revenue. By weak duality
@@ -443,9 +455,15 @@ def _respond(revenue, weights, budget, least, cap):
     order = np.argsort(revenue, axis=1)
     knots, cumulated = np.take_along_axis(revenue, order, axis=1), np.cumsum(weights[order], axis=1)
 
+    def at_level(level):
+        knot = (cumulated < np.reshape(level, (-1, 1)) - 1e-12).sum(axis=1).clip(max=knots.shape[1] - 1)
+        return np.clip(np.take_along_axis(knots, knot[:, None], axis=1)[:, 0], least, cap)
+
+    if np.isfinite(limits).any():
+        cap = _fill_groups(at_level, least, cap, budget, group, limits)  # from here on also of `at_level`
+
     def at_price(price):
-        knot = (cumulated < price - 1e-12).sum(axis=1).clip(max=knots.shape[1] - 1)
-        loans = np.clip(np.take_along_axis(knots, knot[:, None], axis=1)[:, 0], least, cap)
+        loans = at_level(price)
         loss = float(_total_losses(loans, revenue) @ weights)
         return loans, loss, loans.sum() + (budget - loss) / price
 
@@ -467,6 +485,30 @@ def _respond(revenue, weights, budget, least, cap):
             high = (price, loans, loss)
     share = (budget - low[2]) / (high[2] - low[2])
     return low[1] + share * (high[1] - low[1]), bound
+
+
+def _fill_groups(at_level, least, cap, budget, group, limits):
+    """Return the loans that fill the cap of their group, all of a group at one level of their weighted revenue.
+
+    A price of room in a group lowers the level of its loans, and nothing else: at no price of loss are they larger.
+    """
+
+    def sums(loans):
+        return np.bincount(group, loans)
+
+    low, high, full = np.zeros(len(limits)), np.ones(len(limits)), at_level(1.0)
+    limits = np.minimum(limits, sums(full) + budget)  # no group can use more
+    while (high - low).max() > 1e-9:
+        level = (low + high) / 2
+        over = sums(at_level(level[group])) > limits
+        low, high = np.where(over, low, level), np.where(over, level, high)
+    floor, roof = np.where(low[group] > 0, at_level(low[group]), least), at_level(high[group])
+    # Beyond all revenue a unit lent is a unit lost, whoever of the group gets it.
+    fits = (sums(full) <= limits)[group]
+    floor, roof = np.where(fits, [full, np.minimum(cap, np.maximum(limits[group], full))], [floor, roof])
+    gap = sums(roof - floor)
+    share = np.divide(limits - sums(floor), gap, out=np.zeros_like(gap), where=gap > 0).clip(max=1.0)
+    return floor + share[group] * (roof - floor)
 
 
 def _keep_budget(cvar, loans, budget, least):
@@ -531,6 +573,23 @@ def _check_programme(revenue, level, least, cap) -> tuple[np.ndarray, np.ndarray
     if not (np.isfinite(least).all() and (least <= cap).all()):
         raise ValueError(f"least must be finite and not above cap, got {least.max():g} and {cap.min():g}")
     return revenue, least, cap
+
+
+def _check_groups(groups, group_cap, least) -> tuple[np.ndarray, np.ndarray]:
+    """Return the number of each seller's group, and the cap of each group."""
+    labels = np.zeros(len(least)) if groups is None else np.asarray(groups)
+    if labels.shape != least.shape or pd.isna(labels).any():
+        raise ValueError(f"groups must be {len(least)} labels, none missing, got shape {labels.shape}")
+    names, group = np.unique(labels, return_inverse=True)
+    caps = group_cap if isinstance(group_cap, dict) else dict.fromkeys(names.tolist(), group_cap)
+    if not set(caps) <= set(names.tolist()):
+        raise ValueError(f"group_cap must be of groups {names.tolist()}, got {list(caps)}")
+    limits = np.array([caps.get(name, np.inf) for name in names.tolist()], dtype=float)
+    lowest = np.bincount(group, least)
+    if not (lowest <= limits).all():
+        reached = f"{lowest.tolist()}, which the least loans of a group already reach"
+        raise ValueError(f"group_cap must be at least {reached}, got {limits.tolist()}")
+    return group, limits
 
 
 def _amounts(curve, loans) -> np.ndarray:

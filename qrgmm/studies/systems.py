@@ -1,6 +1,6 @@
 r"""One replication of each recorded study of the systems: the early warning, its data base, and the portfolio.
 
-Chapters 14 and 17 show them.
+Chapters 14 and 18 show them.
 """
 
 import numpy as np
@@ -41,6 +41,8 @@ from qrgmm.systems.warning_scores import (
 EVERY_PARTY = [[0, 1, 2], [3, 4, 5], [6, 7]]  # columns of `INDICATORS`, past performance (w3) included
 AHEAD = 3  # months: a score that ranks well tells who defaults within them
 N_LATEST = 1000  # finished loans that thresholds are chosen on
+# Probability of a later default from which on a warning pays.
+BREAK_EVEN = COST_FALSE / (COST_MISSED - COST_WARNED + COST_FALSE)
 
 
 def early_warning(rng, severities, n_chains, n_firms, n_months, burn_in):
@@ -60,7 +62,9 @@ def early_warning(rng, severities, n_chains, n_firms, n_months, burn_in):
     -------
     list of tuple
         Rows, see the top of this file. `cost` is per hundred loans; `auc` that of ranking the loans of a month by who
-        defaults within three; `precision` is missing where nobody was warned.
+        defaults within three; `precision` is missing where nobody was warned. Of the model `truth` a score is the true
+        probability of default in the month, of `truth, months left` in the months after it in which the loan runs,
+        were that probability to stay; in the test `rule` the latter warns from the break-even on, nothing chosen.
     """
     rows = []
     for severity in severities:
@@ -76,7 +80,12 @@ def early_warning(rng, severities, n_chains, n_firms, n_months, burn_in):
                 measures = _judge(loans.loc[judged], warned.reindex(judged))
                 measures["auc"] = _ranking(log, loans, scores, judged)
                 rows += score_rows(model, test, measures, severity)
-        rows += score_rows("no warning", "frozen", _judge(loans.loc[judged], pd.Series(np.nan, judged)), severity)
+        by_rule = _first_months(log, _probability_left(log) >= BREAK_EVEN)
+        for model, test, warned in [
+            ("truth, months left", "rule", by_rule.reindex(judged)),
+            ("no warning", "frozen", pd.Series(np.nan, judged)),
+        ]:
+            rows += score_rows(model, test, _judge(loans.loc[judged], warned), severity)
     return rows
 
 
@@ -223,7 +232,15 @@ def _contestants(log, loans, burn_in, adapts):
         "trs, survival": trs("survival"),
         "logistic": _logistic_scores(log, loans, burn_in, adapts),
         "truth": log["true_probability"].to_numpy(),
+        "truth, months left": _probability_left(log),
     }
+
+
+def _probability_left(log):
+    """True probability of default after this month, in which a warning would be too late, if the hazard stays."""
+    start = log.groupby("loan")["month"].transform("min")
+    n_left = (start + TERM - 1 - log["month"]).to_numpy()
+    return 1 - (1 - log["true_probability"].to_numpy()) ** n_left
 
 
 def _logistic_scores(log, loans, burn_in, adapts):
@@ -247,9 +264,8 @@ def _logistic_scores(log, loans, burn_in, adapts):
 
 def _first_warnings(log, loans, scores, burn_in, adapts):
     """Month in which each loan is first warned about (NaN: never), by the threshold that was cheapest until then."""
-    frame = log[["month", "loan", "defaulted"]].assign(score=scores)
     # In the month of default a warning is too late.
-    peaks = frame[~frame["defaulted"]].groupby("loan")["score"].max()
+    peaks = log[["loan"]].assign(score=scores)[~log["defaulted"]].groupby("loan")["score"].max()
     past = loans.assign(peak=peaks.reindex(loans.index, fill_value=-np.inf)).sort_values("end", kind="stable")
     ends, peaks, defaulted = (past[name].to_numpy() for name in ("end", "peak", "defaulted"))
     months = np.arange(log["month"].max() + 1)
@@ -257,8 +273,11 @@ def _first_warnings(log, loans, scores, burn_in, adapts):
     latest = {n: slice(max(0, n - N_LATEST), n) for n in np.unique(n_known)}
     thresholds = {n: best_threshold(peaks[rows], defaulted[rows]) for n, rows in latest.items()}
     threshold = np.array([thresholds[n] for n in n_known])
-    warned = frame["score"].to_numpy() >= threshold[frame["month"]]
-    return frame[warned & ~frame["defaulted"]].groupby("loan")["month"].min()
+    return _first_months(log, scores >= threshold[log["month"]])
+
+
+def _first_months(log, warned):
+    return log[warned & ~log["defaulted"]].groupby("loan")["month"].min()
 
 
 def _judge(loans, first_warning):
