@@ -37,7 +37,7 @@ def law_distances(curve: QuantileCurve, others: QuantileCurve) -> np.ndarray:
 
     Notes
     -----
-    Chapters 9 and 16.
+    Chapters 9 and 19.
 
     Examples
     --------
