@@ -95,6 +95,7 @@ def draw_marketplace(n_rows: int, rng: np.random.Generator) -> Sales:
     """Return as many sellers of the marketplace as asked for, each on one of its days, and all others, likewise."""
     panel = marketplace_panel()
     panel = panel.iloc[rng.permutation(len(panel))].drop_duplicates("seller")
+    panel = panel.iloc[rng.permutation(len(panel))]  # whoever has many rows was likely to come first
     X, ratio = panel[NUMBERS], panel["ratio"].to_numpy()
     return Sales(X[:n_rows], ratio[:n_rows], X[n_rows:], partial(np.less, ratio[n_rows:]))
 
