@@ -1,10 +1,10 @@
 """The law of sales as a quantile curve, and the exact credit risk of a loan read off it.
 
 This room holds the law and what is read off it: `checks`, `loss`, `tails`, `curve`, `risk`, `cash`, `metrics`,
-`backtest`, `recalibration`, `horizons`, `monitoring`, and `plots` and `source`, which show it. The other rooms are
-`quantile_regression`, `models`, `simulators`, `datasets`, `portfolio`, `systems`, `desk` and `studies`; each imports
-only the law and the rooms before it. Names are loaded when they are first used, so that `import qrgmm` is quick and
-needs no more than what is asked of it.
+`backtest`, `recalibration`, `horizons`, `monitoring`, and `plots`, `page`, `moving` and `source`, which show it. The
+other rooms are `quantile_regression`, `models`, `simulators`, `datasets`, `portfolio`, `systems`, `desk` and `studies`;
+each imports only the law and the rooms before it. Names are loaded when they are first used, so that `import qrgmm` is
+quick and needs no more than what is asked of it.
 """
 
 import lazy_loader

@@ -4,41 +4,28 @@ Needs node for the first and a Chromium for the second; where one is missing, th
 """
 
 import asyncio
-import importlib.util
 import json
-import os
 import re
-import shutil
 import subprocess
 from pathlib import Path
 
 import nbformat
 import numpy as np
 import pytest
+from pages import BROWSER, NODE, look, press, write_page
 
 from qrgmm.curve import QuantileCurve
 from qrgmm.desk.panel import panel
-from qrgmm.risk import default_probability, expected_loss, largest_loan, loss_given_default
+from qrgmm.risk import default_probability, expected_loss, largest_loan, loss_given_default, shortfall_moment
 
 ROOT = Path(__file__).resolve().parents[1]
-SCRIPT = ROOT / "qrgmm" / "desk" / "panel.js"
+LAW, CHART, PANEL = (ROOT / "qrgmm" / name for name in ("law.js", "chart.js", "desk/panel.js"))
 MEASURES = {
     "default_probability": default_probability,
     "expected_loss": expected_loss,
     "loss_given_default": loss_given_default,
 }
-NODE = shutil.which("node")
-
-
-def load_look():
-    spec = importlib.util.spec_from_file_location("look", ROOT / "book" / "look.py")
-    look = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(look)
-    return look
-
-
-look = load_look()
-BROWSER = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, look.BROWSERS)), None)
+OF_LAW = MEASURES | {"squared_loss": shortfall_moment}  # what the shared file knows, and the panel does not show
 
 
 def make_curves(rng):
@@ -81,7 +68,7 @@ def make_cases(rng):
             tried = np.r_[0.0, knots, rng.uniform(0, 1.3 * max(knots[-1], 1), 20)]
             sized = [largest_loan(law, unit_revenue=revenue, **limit).item() for limit in limits]
             tried = np.r_[tried, sized].clip(0)
-            risks.append({name: measure(law, tried, unit_revenue=revenue)[0] for name, measure in MEASURES.items()})
+            risks.append({name: measure(law, tried, unit_revenue=revenue)[0] for name, measure in OF_LAW.items()})
             loans.append(sized)
             shared = {"below": np.atleast_2d(law.below)[0].tolist(), "up_to": np.atleast_2d(law.up_to)[0].tolist()}
             case = {"law": shared, "q": law.values[0].tolist(), "revenue": revenue, "loans": tried.tolist()}
@@ -101,13 +88,13 @@ def test_the_arithmetic_of_the_page_is_that_of_the_package():
         atLargest: limits.map(limit => riskAt(law, q, revenue, largestLoan(law, q, revenue, limit))),
       }))));
     """
-    command = [NODE, "-e", program, str(SCRIPT)]
+    command = [NODE, "-e", program, str(LAW)]
     run = subprocess.run(command, input=json.dumps(cases), capture_output=True, encoding="utf-8", check=True)
     answers = json.loads(run.stdout)
     assert len(answers) == len(cases) > 20
     for answer, risk, largest in zip(answers, risks, loans, strict=True):
         for name, expected in risk.items():
-            found = [np.nan if each[name] is None else each[name] for each in answer["risks"]]
+            found = [np.nan if each[name] is None else float(each[name]) for each in answer["risks"]]
             np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-9, err_msg=name)
         np.testing.assert_allclose(answer["largest"], largest, rtol=1e-9, atol=1e-9)
         # On an atom a last bit too much would be a default probability too large by the whole atom.
@@ -125,7 +112,7 @@ READ = """(() => {
     outputs: Object.fromEntries(OUTPUTS.map(name => [name, values(name)])),
     seller: root.querySelector("select").selectedIndex, kept: root.dataset.kept,
     focus: document.activeElement.dataset.control ?? null,
-    drawn: root.querySelector("svg .desk-pd").getAttribute("d").length,
+    drawn: root.querySelector("svg path.chart-1").getAttribute("d").length,
   };
 })()""".replace("OUTPUTS", json.dumps(OUTPUTS))
 BOX = """(() => {
@@ -133,16 +120,6 @@ BOX = """(() => {
   const {left, top, width, height} = control.getBoundingClientRect();
   return [left, top, width, height];
 })()"""
-KEYS = {"ArrowRight": 39, "ArrowLeft": 37, "ArrowDown": 40, "Home": 36, "End": 35, "PageUp": 33, "Tab": 9, "Enter": 13}
-KEYS[" "] = 32
-
-
-async def press(tab, key, times=1):
-    code = {"key": key, "code": key, "windowsVirtualKeyCode": KEYS[key]}
-    for _ in range(times):
-        text = {"text": "\r"} if key == "Enter" else {}
-        await tab.call("Input.dispatchKeyEvent", type="keyDown", **code, **text)
-        await tab.call("Input.dispatchKeyEvent", type="keyUp", **code)
 
 
 async def click(tab, control, share=0.5):
@@ -222,7 +199,7 @@ def compare_with_package(html, seen):
         limits["cap"] = np.inf if data["cap"] is None else data["cap"]
         largest = largest_loan(law, unit_revenue=revenue, **limits).item()
         np.testing.assert_allclose(value["largest_loan"], largest, rtol=1e-9, atol=1e-9, err_msg=str(state))
-        assert state["kept"] == str(loan <= largest).lower() and state["drawn"] > 20
+        assert state["kept"] == str(loan <= value["largest_loan"]).lower() and state["drawn"] > 20
     assert len({state["outputs"]["default_probability"] for state in seen}) > 5, "the sliders move the risk"
 
 
@@ -233,9 +210,12 @@ def chapter_panel():
     return text
 
 
+BOTH = {"max_default_probability": 0.05, "max_expected_loss_rate": 0.03}  # limits that are none have no slider to reach
+
+
 def made_up_panel():
     curve = QuantileCurve([0.02, 0.05, 0.3, 0.6, 0.9], [[5.0, 9.0, 20.0, 31.0, 55.0], [0.0, 0.0, 3.0, 3.0, 8.0]])
-    return panel(curve, ["<b> & co", "ties"], [12.5, 3.0], {"max_default_probability": 0.05, "cap": 290.0})
+    return panel(curve, ["<b> & co", "ties"], [12.5, 3.0], {**BOTH, "cap": 290.0})
 
 
 # What a browser does to the value of a slider, and just enough of a page for the script to run in.
@@ -283,11 +263,11 @@ const root = {
 };
 globalThis.document = { querySelectorAll: () => [root] };
 globalThis.setTimeout = () => null;
-require(process.argv[1]);
+process.argv.slice(2).forEach(require);
 const seen = [];
 const note = () => seen.push(Object.fromEntries(Object.entries(outputs).map(([name, o]) => [name, o.dataset.value])));
 note();
-for (const [name, change] of JSON.parse(process.argv[2])) {
+for (const [name, change] of JSON.parse(process.argv[1])) {
   Object.assign(controls[name], change);
   const { input, change: chosen, click } = controls[name].on;
   (input ?? chosen ?? click)();
@@ -298,7 +278,7 @@ console.log(JSON.stringify(seen, (key, value) => value === Infinity ? "Infinity"
 
 
 def open_panel(html, *changes):
-    command = [NODE, "-e", PAGE, str(SCRIPT), json.dumps(changes)]
+    command = [NODE, "-e", PAGE, json.dumps(changes), *map(str, [LAW, CHART, PANEL])]
     run = subprocess.run(command, input=html, capture_output=True, encoding="utf-8", check=True)
     return json.loads(run.stdout)
 
@@ -376,8 +356,8 @@ def test_limits_that_no_panel_can_open_at_are_refused(limits, message):
 @pytest.mark.skipif(BROWSER is None, reason="no Chromium on this machine: the panel was not driven in a browser")
 @pytest.mark.parametrize("make", [chapter_panel, made_up_panel])
 def test_the_panel_driven_by_keyboard_and_pointer_agrees_with_the_package(make, tmp_path):
-    html, page = make(), tmp_path / "panel.html"
-    page.write_text(f'<!DOCTYPE html><html lang="en"><meta charset="utf-8"><title>desk</title>{html}</html>', "utf-8")
+    html = make()
+    page = write_page(tmp_path / "panel.html", html)
     n_sellers = html.count("<option>")
 
     async def visit(port, pages):

@@ -3,7 +3,7 @@
 Folded are, until the reader opens one or all of them (book.js):
 
 - imports: a cell that begins with one, is imports in most of its lines, and shows nothing;
-- figures: a cell whose last line is plt.show(), unless it asserts something;
+- figures: a cell whose last line is plt.show(), unless it asserts something, and a cell that lets one move;
 - sources: what print(source(...)) shows, where it has more lines than LONG. Long or not, it is coloured.
 
 The parameters cell stays open, and so does all that derives, shows or agrees. A solution is folded as a whole. The
@@ -41,6 +41,12 @@ def is_figure(cell):
     return cell.source.rstrip().endswith("plt.show()") and "assert" not in cell.source
 
 
+def is_moving(statements):
+    """Say whether a cell ends with a figure of qrgmm.moving, which takes the place of the still one above."""
+    last = statements[-1] if statements else None
+    return isinstance(last, ast.Expr) and ast.unparse(last).startswith("moving.")
+
+
 def hide_input(cell, words):
     cell.metadata["tags"].append("hide-input")
     cell.metadata.setdefault("mystnb", {}).update(code_prompt_show=words, code_prompt_hide=words)
@@ -67,6 +73,8 @@ def mark(cell):
         hide_input(cell, "Imports")
     elif is_figure(cell):
         hide_input(cell, "The code of this figure")
+    elif is_moving(parse(cell)):
+        hide_input(cell, "The code that moves it")
 
 
 def mark_chapter(app, docname, source):

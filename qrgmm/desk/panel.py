@@ -5,7 +5,6 @@ a memo. Chapter 19.
 """
 
 import html
-import json
 import math
 from decimal import Decimal
 from pathlib import Path
@@ -15,16 +14,15 @@ from numpy.typing import ArrayLike
 
 from qrgmm.curve import QuantileCurve
 from qrgmm.desk.safeguards import show_number
+from qrgmm.page import embed, slider, to_json
 
 FOLDER = Path(__file__).resolve().parent
-PANEL = """<section class="desk-panel" aria-label="Loan desk">
+PANEL = """<section class="moving desk-panel" aria-label="Loan desk">
 <noscript><p>The sliders of this panel need JavaScript; the tables beside it hold the same numbers at fixed limits.</p></noscript>
-<div class="desk-live" hidden>
-<div class="desk-controls">
+<div class="moving-live" hidden>
+<div class="moving-controls">
 <p><label><span>Seller</span><select data-control="seller">{options}</select></label></p>
-<p><label><span>Loan</span><input type="range" data-control="loan" min="0" max="100" step="1"></label><output data-output="loan"></output></p>
-<p><label><span>Unit revenue</span><input type="range" data-control="unit_revenue" min="50" max="150" step="1" value="100"></label><output data-output="unit_revenue"></output></p>
-{limits}
+{sliders}
 <p><button type="button" data-control="largest">Set the loan to the largest</button></p>{others}
 </div>
 <div>
@@ -36,15 +34,13 @@ PANEL = """<section class="desk-panel" aria-label="Loan desk">
 <dt><abbr title="loss given default">LGD</abbr></dt><dd><output data-output="loss_given_default"></output></dd>
 </dl>
 <svg viewBox="0 0 520 270" role="img" aria-label="Default probability and expected loss against the loan"></svg>
-<p class="desk-key"><b class="desk-pd">solid: PD</b>, <b class="desk-el">dashed: EL as a share of the loan</b>; upright: this loan; dotted: largest loan and largest PD</p>
+<p class="moving-key"><b class="chart-1">solid: PD</b>, <b class="chart-2">dashed: EL as a share of the loan</b>; upright: this loan; dotted: largest loan and largest PD</p>
 </div>
 <p role="status"></p>
 </div>
 <script type="application/json">{data}</script>
-</section>
-<script>{script}</script>"""  # noqa: E501
-LIMIT = """<p><label><span>{words}</span><input type="range" data-control="{name}" min="{low}" max="{high}" step="{step}" value="{value}" autocomplete="off"></label><output data-output="{name}"></output></p>
-<p class="desk-free"><label><input type="checkbox" data-control="no_{name}" autocomplete="off"{checked}><span>no limit on {short}</span></label></p>"""  # noqa: E501
+</section>"""  # noqa: E501
+FREE = '<p class="desk-free"><label><input type="checkbox" data-control="no_{name}" autocomplete="off"{checked}><span>no limit on {short}</span></label></p>'  # noqa: E501
 # The limits that have a slider: its words, where it stands without a limit, its step and how far it goes, in percent.
 SLIDERS = {
     "max_default_probability": ("Largest PD", "PD", 5, "0.1", 30),
@@ -96,7 +92,7 @@ def panel(
     --------
     >>> from qrgmm.curve import QuantileCurve
     >>> text = panel(QuantileCurve([0.25, 0.5, 0.75], [10.0, 20.0, 40.0]), ["A & B"], 3.0)
-    >>> "A &amp; B" in text, '"values": [10.0, 20.0, 40.0]' in text
+    >>> "A &amp; B" in text, '"values":[10.0,20.0,40.0]' in text
     (True, True)
     """
     if len(names) != len(curve):
@@ -115,14 +111,14 @@ def panel(
     fixed = {name: limits.get(name) for name in OTHERS}
     sliders = {name: limits.get(name) for name in SLIDERS}
     others = [f"{OTHERS[name]} up to {show_number(limit)}." for name, limit in fixed.items() if limit is not None]
+    of_loan = [slider("loan", "Loan", 0, 100, 1, 0), slider("unit_revenue", "Unit revenue", 50, 150, 1, 100)]
     text = PANEL.format(
         options="".join(f"<option>{html.escape(str(name))}</option>" for name in names),
-        limits="\n".join(_slider(name, limit) for name, limit in sliders.items()),
+        sliders="\n".join([*of_loan, *(_limit_slider(name, limit) for name, limit in sliders.items())]),
         others="".join(f"\n<p>{words}</p>" for words in others),
-        data=json.dumps(shared | fixed | sliders | {"sellers": sellers}, allow_nan=False).replace("<", "\\u003c"),
-        script=(FOLDER / "panel.js").read_text(encoding="utf-8"),
+        data=to_json(shared | fixed | sliders | {"sellers": sellers}),
     )
-    return f"<style>{(FOLDER / 'panel.css').read_text(encoding='utf-8')}</style>\n{text}"
+    return embed(text, FOLDER / "panel.css", FOLDER / "panel.js")
 
 
 def _check_limits(limits):
@@ -138,7 +134,7 @@ def _check_limits(limits):
     return {name: limit for name, limit in kept.items() if np.isfinite(limit)}
 
 
-def _slider(name, limit):
+def _limit_slider(name, limit):
     """A slider, in percent, on which the limit is one of the steps whatever it is, and the box for no limit."""
     words, short, usual, step, high = SLIDERS[name]
     # In decimals, as the browser counts its steps: from the lowest value on.
@@ -149,4 +145,4 @@ def _slider(name, limit):
     high = high if value <= high else max(100, math.ceil(value))
     shown = {part: f"{number.normalize():f}" for part, number in (("low", low), ("step", step), ("value", value))}
     checked = " checked" if limit is None else ""
-    return LIMIT.format(words=words, short=short, name=name, high=high, checked=checked, **shown)
+    return slider(name, words, high=high, **shown) + "\n" + FREE.format(name=name, short=short, checked=checked)
