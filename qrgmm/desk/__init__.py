@@ -10,7 +10,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "reasons": ["least_changes", "loan_drivers", "reference_values"],
         "flags": ["warning_flags"],
         "concentration": ["limit_shares"],
-        "promise": ["Promise", "cautious_loans", "keeps_promise", "promise_left_out"],
+        "promise": ["Promise", "cautious_loans", "judge_promise", "promise_left_out"],
         "dated": ["panel_for_decision", "promise_in_time"],
         "decisions": ["Decisions", "decide"],
         "panel": ["panel"],

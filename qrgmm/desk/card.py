@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike
 
 from qrgmm.desk.decisions import Decisions
 from qrgmm.desk.pages import make_page, make_table
-from qrgmm.desk.promise import keeps_promise
+from qrgmm.desk.promise import judge_promise
 from qrgmm.desk.reasons import name_fields
 from qrgmm.desk.safeguards import show_number, show_share
 from qrgmm.models.law_model import LawModel
@@ -197,7 +197,6 @@ def render_promise(decisions: Decisions) -> list[str]:
     promise = decisions.promise
     if promise is None:
         return []
-    verdicts = {True: "yes", False: "no", None: "not seen"}
     shown = pd.DataFrame(
         {
             "sized at": promise.kept["level"].map(show_share),
@@ -205,7 +204,7 @@ def render_promise(decisions: Decisions) -> list[str]:
             "promised": show_share(promise.promised),
             "defaulted": promise.kept["observed"].map(_show_seen),
             "s.e.": promise.kept["error"].map(_show_seen),
-            "kept": [verdicts[keeps_promise(promise, kind)] for kind in promise.kept.index],
+            "promise": [judge_promise(promise, kind) for kind in promise.kept.index],
         }
     )
     tables = [make_table(shown)]

@@ -253,6 +253,10 @@ def decide(
     notes = _write_notes(raw, floored, loans, limits, len(sales))
     if promise is not None:
         notes += describe_promise(promise, first_level)
+    if reach:
+        notes.append(
+            "What would raise a loan is said of the model; what a seller who changes it would sell, nobody knows."
+        )
     notes += _describe_shares(cautious, amounts, sellers, max_shares)
     return Decisions(
         names, sellers, reference, curve, refits, revenue, limits, loading, table,
@@ -340,8 +344,8 @@ def _write_notes(raw, floored, loans, limits, n_past):
     """Sentences about all sellers."""
     n_sellers = len(loans)
     notes = [
-        f"Laws have {raw.levels.shape[-1]} levels, from {show_number(np.min(raw.levels))} to "
-        f"{show_number(np.max(raw.levels))}.",
+        f"Laws have {raw.levels.shape[-1]} levels, from {show_number(np.min(raw.levels), 3)} to "
+        f"{show_number(np.max(raw.levels), 3)}.",
         f"Fitted sales below 0 count as 0: {floored.sum():,} quantiles of {(floored > 0).sum():,} of {n_sellers:,} "
         "sellers.",
     ]

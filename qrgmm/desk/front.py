@@ -11,11 +11,10 @@ import pandas as pd
 from qrgmm.desk.card import Provenance, render_promise
 from qrgmm.desk.decisions import Decisions
 from qrgmm.desk.pages import make_table
-from qrgmm.desk.promise import keeps_promise
+from qrgmm.desk.promise import judge_promise
 from qrgmm.desk.safeguards import show_number, show_share
 
 BLANK = "&nbsp;" * 40
-VERDICTS = {True: "kept", False: "BROKEN", None: "not seen"}
 
 
 def render_front(decisions: Decisions, provenance: Provenance) -> list[str]:
@@ -34,8 +33,8 @@ def render_front(decisions: Decisions, provenance: Provenance) -> list[str]:
     --------
     See `qrgmm.desk.memo.write_memo`.
 
-    >>> VERDICTS[True]
-    'kept'
+    >>> BLANK.count("&nbsp;")
+    40
     """
     amounts, names = decisions.table["amount"], len(decisions.names)
     limits = ", ".join(f"{_plain(name)} {show_number(limit)}" for name, limit in decisions.limits.items())
@@ -47,13 +46,13 @@ def render_front(decisions: Decisions, provenance: Provenance) -> list[str]:
         "Date": provenance.today,
         "Decided by": provenance.officer,
         "Data": f"{decisions.source} {provenance.data_hash and f'(SHA-256 {provenance.data_hash})'}",
-        "Past sales": f"{decisions.n_past:,}{sellers}, in {decisions.unit}",
+        "Past sales": f"{decisions.n_past:,}{sellers}; in {decisions.unit}",
         "Model": f"{provenance.model} {provenance.model_hash and f'(SHA-256 {provenance.model_hash})'}",
         "Horizon": provenance.horizon,
         "Currency": provenance.currency,
         "Limits": limits + (f"; shares of all that is lent: {shares}" if shares else ""),
         "Outside the history's range": f"{decisions.outside:,} of {names:,} sellers",
-        "Without a history": f"{len(decisions.missing):,} applicants, no loan" if decisions.missing else "none",
+        "Without a history": f"{len(decisions.missing):,} more who asked, no loan" if decisions.missing else "none",
         "Promise out of sample": _say_promise(decisions),
         "Cautious amounts, in all": f"{amounts.sum():,.0f}{currency} to {(amounts > 0).sum():,} sellers",
         "By the law alone": f"{decisions.table['loan'].sum():,.0f}{currency}",
@@ -81,7 +80,7 @@ def _say_promise(decisions):
     if promise is None:
         return "not looked at"
     seen = [
-        f"{kind} {VERDICTS[keeps_promise(promise, kind)]}"
+        f"{kind} {judge_promise(promise, kind)}"
         + ("" if np.isnan(row["observed"]) else f" ({show_share(row['observed'])}, s.e. {show_share(row['error'])})")
         for kind, row in promise.kept.iterrows()
     ]

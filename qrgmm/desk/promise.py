@@ -246,8 +246,8 @@ def describe_promise(promise: Promise, first_level: float = 0.0) -> list[str]:
     return said
 
 
-def keeps_promise(promise: Promise, kind: str = "cautious") -> bool | None:
-    """Return whether the share that defaulted is compatible with the promise, up to two standard errors above it.
+def judge_promise(promise: Promise, kind: str = "cautious") -> str:
+    """Return in a word whether a promise was kept.
 
     Parameters
     ----------
@@ -256,19 +256,23 @@ def keeps_promise(promise: Promise, kind: str = "cautious") -> bool | None:
 
     Returns
     -------
-    bool or None
-        None where nothing was seen.
+    str
+        "kept"; "within its error" if more defaulted, but by no more than two standard errors; "BROKEN"; or "not seen".
 
     Examples
     --------
     >>> kept = pd.DataFrame({"observed": [0.08, 0.06], "error": 0.01}, ["plug-in", "cautious"])
     >>> promise = Promise(0.05, 0.03, np.array([0.5]), kept, "")
-    >>> keeps_promise(promise, "plug-in"), keeps_promise(promise)
-    (False, True)
+    >>> judge_promise(promise, "plug-in"), judge_promise(promise)
+    ('BROKEN', 'within its error')
     """
-    seen = promise.kept.loc[kind]
-    error = np.nan_to_num(seen["error"])  # of one seller
-    return None if np.isnan(seen["observed"]) else bool(seen["observed"] <= promise.promised + 2 * error)
+    observed, error = promise.kept.loc[kind, ["observed", "error"]]
+    if np.isnan(observed):
+        return "not seen"
+    if observed <= promise.promised:
+        return "kept"
+    # Of one seller alone there is no error.
+    return "within its error" if observed <= promise.promised + 2 * np.nan_to_num(error) else "BROKEN"
 
 
 def _show_share_seen(n, observed, error):
