@@ -128,9 +128,9 @@ def test_a_short_history_is_judged_on_sellers_left_out(items, law):
 def sold(items, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     items.to_csv("sales.csv", index=False)
-    recent = items[items["date"].between("2018-01-01", "2018-02-28")]["seller"].value_counts()
+    recent = items[items["date"].between("2018-05-02", "2018-06-30")]["seller"].value_counts()
     (tmp_path / "names.csv").write_text("seller\n" + "\n".join([*recent.index[:3], "Zoe"]) + "\n", encoding="utf-8")
-    options = "--date date --seller seller --amount price --horizon 60D --origin 2018-03-01 --refits 0"
+    options = "--date date --seller seller --amount price --horizon 60D --origin 2018-07-01 --refits 0"
     return ["names.csv", "--history", "sales.csv", *options.split()], list(recent.index[:3])
 
 
@@ -138,8 +138,8 @@ def test_single_sales_become_loans_in_currency(sold, items, capsys, tmp_path):
     files, names = sold
     desk.main([*files, "--max-default-probability", "0.2", "--parquet", "--currency", "EUR"])
     table = pd.read_csv("desk/decisions.csv", index_col="seller")
-    panel = desk.panel_for_decision(items, "60D", "2018-03-01")
-    train, rows = panel[panel["complete"]], panel[panel["origin"] == "2018-03-01"].set_index("seller").loc[names]
+    panel = desk.panel_for_decision(items, "60D", "2018-07-01")
+    train, rows = panel[panel["complete"]], panel[panel["origin"] == "2018-07-01"].set_index("seller").loc[names]
     columns = panel.attrs["covariates"]
     law = make_model("two-part").fit(train[columns], train["ratio"]).predict_curve(rows[columns])
     exact = largest_loan(law, max_default_probability=0.2, unit_revenue=rows["revenue"])
@@ -148,20 +148,28 @@ def test_single_sales_become_loans_in_currency(sold, items, capsys, tmp_path):
     assert table.loc["Zoe", "amount"] == 0 and table.loc["Zoe", "warnings"] == "no history: no sale in sales.csv"
     assert "warning: Zoe: no history" in capsys.readouterr().out
     memo = (tmp_path / "desk" / "memo.html").read_text(encoding="utf-8")
-    assert "past vintages" in memo and "2018-01-01" in memo and "1 more who asked, no loan" in memo
+    assert "past vintages" in memo and "2018-03-01" in memo and "1 more who asked, no loan" in memo
     same = pd.read_parquet("desk/decisions.parquet")
     np.testing.assert_allclose(same["amount"], table["amount"])
 
 
-def test_a_number_of_units_leaves_the_revenue_as_it_is(sold, items):
+def test_units_change_prices_and_not_revenue(sold, items, tmp_path):
     files, names = sold
     options = [*files, "--folds", "0"]
     desk.main(options)
-    one = pd.read_csv("desk/decisions.csv", index_col="seller")
-    items.assign(units=2).to_csv("sales.csv", index=False)
+    one, card = pd.read_csv("desk/decisions.csv"), (tmp_path / "desk" / "model_card.html").read_text(encoding="utf-8")
+    items.assign(units=1).to_csv("sales.csv", index=False)
     desk.main([*options, "--quantity", "units"])
-    two = pd.read_csv("desk/decisions.csv", index_col="seller")
-    np.testing.assert_allclose(two.loc[names, "mean_revenue"], one.loc[names, "mean_revenue"], rtol=1e-6)
+    pd.testing.assert_frame_equal(pd.read_csv("desk/decisions.csv"), one)
+    # A sale of three units brings what it brings, at a third of it each.
+    items.assign(units=3).to_csv("sales.csv", index=False)
+    desk.main([*options, "--quantity", "units"])
+    again = (tmp_path / "desk" / "model_card.html").read_text(encoding="utf-8")
+    most = [float(re.findall("<td>([^<]*)</td>", text[text.index("log_price") :])[4]) for text in (card, again)]
+    assert most[1] == pytest.approx(most[0] - np.log(3), abs=0.2)
+    (tmp_path / "sales.csv").write_text("seller,date,price,units\na,2018-01-01,3,0\n", encoding="utf-8")
+    with pytest.raises(SystemExit):
+        desk.main([*options, "--quantity", "units"])
 
 
 @pytest.mark.parametrize(
@@ -170,8 +178,8 @@ def test_a_number_of_units_leaves_the_revenue_as_it_is(sold, items):
         ("--origin 2030-01-01", "origin must lie from"),
         ("--target units", "--target does not go with --date"),
         ("--amount cost", r"sales.csv has no columns \['cost'\]"),
-        ("--date price", "column 'price' must hold days"),
-        ("--quantity price --amount seller", "column 'seller'"),
+        ("--date seller --seller price --amount date", "column 'seller' must hold|column 'date' must hold"),
+        ("--quantity price", r"named once, got \['price'\] more than once"),
         ("--name shop", r"names.csv has no columns \['shop'\]"),
         ("--memos Bob", r"--memos must name sellers .* got \['Bob'\]"),
         ("--max-share town=0.5", r"has no columns \['town'\]|got one column"),
@@ -224,7 +232,7 @@ def test_a_saved_model_is_used_as_it_is_and_refitted_for_its_promise(files):
     table = pd.read_csv("desk/decisions.csv")
     exact = largest_loan(kept.predict_curve(new), max_default_probability=0.05)
     np.testing.assert_allclose(table["loan"], exact, atol=1e-5)
-    groups = np.arange(300) // 3
+    groups = (np.arange(300) // 3).astype(str)  # as a file has them
     rng = np.random.default_rng(0).spawn(1)[0]
     fresh = QRGMM(DESK_LEVELS, FieldEncoder(["kind"], ["price"]))
     promise = desk.promise_left_out(fresh, X, sales, 0.05, groups=groups, rng=rng)

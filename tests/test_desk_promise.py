@@ -240,7 +240,7 @@ def test_decisions_keep_shares_and_say_so(model, past, sellers):
     shop, kiosk = found.table["amount"][["Ben", "Cy"]].sum(), found.table["amount"]["Ada"]
     assert shop / (shop + kiosk) == pytest.approx(0.6) and kiosk == found.table["loan"]["Ada"]
     assert "No value of kind holds more than 60% of what is lent: shop holds the most, 60%." in found.notes
-    assert "2 loans are scaled down" in found.notes[-1]
+    assert "Loans scaled down for that: 2, from" in found.notes[-1]
 
 
 # What a seller can change.

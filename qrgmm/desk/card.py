@@ -157,7 +157,8 @@ def render_card(
     levels, numbers = name_fields(model, history)
     numeric = history[numbers].assign(**{f"sales ({decisions.unit})": np.asarray(sales, dtype=float)})
     spread = numeric.quantile([0, 0.05, 0.5, 0.95, 1]).T.set_axis(["least", "5 %", "median", "95 %", "most"], axis=1)
-    settings = {name: _show_setting(value) for name, value in model.get_params(deep=False).items() if value is not None}
+    given = {name: vars(model)[name] for name in sorted(vars(model)) if not name.endswith("_")}
+    settings = {name: _show_setting(value) for name, value in given.items() if value is not None}
     about = {
         "Kind": provenance.model, "Learned arrays, SHA-256": provenance.model_hash, "Settings": _list(settings),
         "Data": f"{provenance.data} {provenance.data_hash}", "Past sales": f"{decisions.n_past:,}",

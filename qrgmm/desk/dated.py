@@ -155,7 +155,8 @@ def promise_in_time(
     news = [_newest_score(model, panel, monthly, vintage, month, rng) for vintage in vintages]
     levels = np.minimum(vintage_levels(outcomes, known, promised, news), promised)
     judged = [i for i in range(len(outcomes)) if known[i]]
-    table, seen = {}, {"plug-in": [], "cautious": []}
+    table: dict[pd.Timestamp, dict[str, float]] = {}
+    seen: dict[str, list[tuple]] = {"plug-in": [], "cautious": []}
     for i in judged:
         sellers = panel["seller"].to_numpy()[vintages[i].test]
         table[vintages[i].origin] = {"promised": promised}

@@ -373,6 +373,6 @@ def _describe_shares(cautious, amounts, sellers, max_shares):
     scaled = amounts < cautious * (1 - 1e-12)
     if scaled.any():
         notes.append(
-            f"For that {scaled.sum():,} loans are scaled down, from {cautious.sum():,.0f} to {amounts.sum():,.0f}."
+            f"Loans scaled down for that: {scaled.sum():,}, from {cautious.sum():,.0f} to {amounts.sum():,.0f} in all."
         )
     return notes

@@ -204,7 +204,8 @@ def cautious_loans(
     """
     if level == 0:
         return np.zeros(len(curve))
-    limits["max_default_probability"] = min(level, limits.get("max_default_probability", 1.0))
+    promised = limits.get("max_default_probability", 1.0)
+    limits["max_default_probability"] = min(level, promised)
     return largest_loan(curve.clip(lower=0.0), unit_revenue=unit_revenue, **limits)
 
 

@@ -185,10 +185,10 @@ def least_changes(
     levels, numbers = name_fields(model, history)
     now = size(sellers, np.arange(len(sellers)))
     target = np.where(now > 0, now * (1 + gain), np.nextafter(0, 1))
-    found = {}
+    found: dict[str, ArrayLike] = {}
     for name in columns:
         if name in numbers:
-            places = np.linspace(*history[name].quantile([0.05, 0.95]), 101)
+            places = np.linspace(history[name].quantile(0.05), history[name].quantile(0.95), 101)
         else:
             share = history[name].value_counts(normalize=True)
             places = share.index[share >= 0.05].to_numpy()
