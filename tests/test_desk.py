@@ -18,9 +18,11 @@ from qrgmm import desk
 from qrgmm.curve import QuantileCurve
 from qrgmm.datasets.big_mart import load_big_mart
 from qrgmm.desk import comparables, decisions
-from qrgmm.desk.command import DESK_LEVELS, disarm
-from qrgmm.desk.decisions import CHAIN_COLUMNS
-from qrgmm.desk.memo import SHARES, write_memo, write_together
+from qrgmm.desk.command import disarm
+from qrgmm.desk.flags import CHAIN_COLUMNS
+from qrgmm.desk.inputs import DESK_LEVELS
+from qrgmm.desk.memo import SHARES, write_memo
+from qrgmm.desk.pages import write_together
 from qrgmm.desk.panel import panel
 from qrgmm.models.encoding import FieldEncoder
 from qrgmm.models.metamodel import QRGMM
@@ -237,7 +239,9 @@ def test_the_memo_says_what_was_decided_and_carries_everything_with_it(found, tm
     text = (tmp_path / "memo.html").read_text(encoding="utf-8")
     assert not re.search(r"""(?:src|href)=|https?://|@import|<Cy>""", text.replace("xmlns", ""))
     for name, row in found.table.iterrows():
-        assert f"Lend up to {row['loan']:,.0f} (over refits {row['loan_low']:,.0f} to" in text, name
+        assert 0 < row["amount"] == row["cautious_loan"] < row["loan"]
+        alone = f"(by the law alone {row['loan']:,.0f}, over refits {row['loan_low']:,.0f} to"
+        assert f"Lend up to {row['amount']:,.0f} {alone}" in text, name
     assert text.count('<svg class="chart"') == 6 and text.count("aria-label") >= 7
     assert "price: 14 (reference" in text and "made up" in text and "nan" not in text.split("<script")[0].lower()
 
@@ -253,14 +257,15 @@ def files(past, sellers, tmp_path, monkeypatch):
     X, sales = past
     X.assign(units=sales).to_csv("history.csv", index=False)
     sellers.rename_axis("seller").reset_index().to_csv("sellers.csv", index=False)
-    return ["sellers.csv", "--history", "history.csv", "--target", "units", "--unit-revenue", "price"]
+    options = ["--folds", "0", "--history", "history.csv", "--target", "units", "--unit-revenue", "price"]
+    return ["sellers.csv", *options]
 
 
 def test_the_command_writes_what_the_functions_return(files, found, model, past, sellers, capsys, tmp_path):
     desk.main([*files, "--name", "seller", "--max-expected-loss-rate", "0.01", "--refits", "4", "--output", "out"])
     written = pd.read_csv(tmp_path / "out" / "decisions.csv", index_col="seller")
     assert written.index.tolist() == ["Ada", "Ben", "<Cy>"]
-    expected = desk.decide(model, *past, sellers, LIMITS, "price", n_refits=4, rng=0).table
+    expected = desk.decide(model, *past, sellers, LIMITS, "price", n_refits=4, n_folds=0, rng=0).table
     assert expected.pop("warnings").tolist() == [""] * 3 and written.pop("warnings").isna().all()
     pd.testing.assert_frame_equal(written, expected.rename_axis("seller"), rtol=1e-5, atol=1e-5)
     assert "Lend up to" in (tmp_path / "out" / "memo.html").read_text(encoding="utf-8")
@@ -290,7 +295,7 @@ def test_without_a_history_the_command_uses_the_books_data_and_says_so(tmp_path,
     big_mart = load_big_mart(stand_in=True)
     big_mart.head(2).drop(columns="Item_Outlet_Sales").to_csv(tmp_path / "sellers.csv", index=False)
     monkeypatch.chdir(tmp_path)
-    desk.main(["sellers.csv", "--refits", "0"])
+    desk.main(["sellers.csv", "--refits", "0", "--folds", "0"])
     assert f"fitted to {big_mart.attrs['source']} (no --history given" in capsys.readouterr().out
     assert len(pd.read_csv("desk/decisions.csv")) == 2
 
@@ -353,12 +358,12 @@ def test_a_refused_seller_has_no_exposure_and_changes_nothing_for_the_others(ste
     raw, price = model.predict_curve(new), new["price"].to_numpy()
     assert (raw.values[1, :6] < 0).all()
     limits = {"max_default_probability": 0.05}
-    found = desk.decide(model, X, sales, new, limits, "price", n_refits=2, rng=0)
+    found = desk.decide(model, X, sales, new, limits, "price", n_refits=2, n_folds=0, rng=0)
     blank = ["default_probability", "expected_loss", "loss_given_default", "cvar_alone", "cvar_part"]
     assert found.table.loc["Dee", "loan"] == 0 and found.table.loc["Dee", blank].isna().all()
     assert found.table.loc[["Ada", "Ben"], blank].notna().all(axis=None)
     assert (found.table["mean_revenue"] > 0).all()
-    alone = desk.decide(model, X, sales, new.drop("Dee"), limits, "price", n_refits=2, rng=0)
+    alone = desk.decide(model, X, sales, new.drop("Dee"), limits, "price", n_refits=2, n_folds=0, rng=0)
     pd.testing.assert_series_equal(found.table["cvar_part"].drop("Dee"), alone.table["cvar_part"])
     # Loan, band, drivers and portfolio by hand, from laws cut at 0.
     exact = largest_loan(raw.clip(lower=0.0), unit_revenue=price, **limits)
@@ -377,7 +382,8 @@ def test_a_refused_seller_has_no_exposure_and_changes_nothing_for_the_others(ste
 
 def test_nobody_gets_a_loan(steep):
     model, X, sales, new = steep
-    found = desk.decide(model, X, sales, new.loc[["Dee"]], {"max_default_probability": 0.05}, "price", n_refits=0)
+    limits = {"max_default_probability": 0.05}
+    found = desk.decide(model, X, sales, new.loc[["Dee"]], limits, "price", n_refits=0, n_folds=0)
     assert found.table["cvar_part"].isna().all() and found.table["comparable_default_share"].isna().all()
 
 
@@ -430,7 +436,7 @@ def test_the_nearest_laws_are_those_of_all_distances(n, lower):
 
 def test_comparable_sellers_do_not_depend_on_the_blocks_of_the_history(found, model, past, sellers, monkeypatch):
     monkeypatch.setattr(decisions, "PAST", 64)
-    again = desk.decide(model, *past, sellers, LIMITS, "price", n_refits=0, n_comparable=50, rng=0)
+    again = desk.decide(model, *past, sellers, LIMITS, "price", n_refits=0, n_folds=0, n_comparable=50, rng=0)
     np.testing.assert_array_equal(found.comparables, again.comparables)
 
 
@@ -451,7 +457,7 @@ def test_numbers_outside_the_history_are_named(model, past, sellers):
     price = past[0]["price"]
     low, high = price.min(), price.max()
     strange = sellers.assign(price=[8.0, 400.0, 0.04])
-    table = desk.decide(model, *past, strange, LIMITS, "price", n_refits=0, rng=0).table
+    table = desk.decide(model, *past, strange, LIMITS, "price", n_refits=0, n_folds=0, rng=0).table
     assert table["warnings"].iloc[0] == ""
     for text, value in zip(table["warnings"].iloc[1:], ("400", "0.04")):
         assert text.startswith(f"price {value} is outside the history's range, {low:g} to {high:g}")
@@ -494,13 +500,13 @@ def test_a_limit_below_the_grid_is_put_on_it(files, limit, capsys, past):
     if limit == 0.01:
         np.testing.assert_allclose(table["default_probability"], limit, atol=1e-6)
     with open("desk/memo.html", encoding="utf-8") as file:
-        summary = file.read().split("</table>")[0]
+        summary = file.read().split("<h2>Ada")[0]
     assert "<td>0.00%</td>" not in summary and f"from {limit / 4:.5f}".rstrip("0") in summary
     assert f"rests on the {round(500 * limit, 1):g}" in capsys.readouterr().out
 
 
 def test_a_probability_below_the_first_level_is_not_said_to_be_zero(model, past, sellers, tmp_path):
-    found = desk.decide(model, *past, sellers, {"max_default_probability": 0.01}, "price", n_refits=0, rng=0)
+    found = desk.decide(model, *past, sellers, {"max_default_probability": 0.01}, "price", n_refits=0, n_folds=0, rng=0)
     write_memo(found, tmp_path / "memo.html")
     assert (tmp_path / "memo.html").read_text(encoding="utf-8").count("<td>below 1.00%</td>") == 3
 
@@ -508,7 +514,7 @@ def test_a_probability_below_the_first_level_is_not_said_to_be_zero(model, past,
 def test_a_limit_below_the_levels_of_a_model_is_refused(model, past, sellers):
     message = "max_default_probability 0.005 lies below the first level of the model, 0.01"
     with pytest.raises(ValueError, match=message):
-        desk.decide(model, *past, sellers, {"max_default_probability": 0.005}, "price", n_refits=0)
+        desk.decide(model, *past, sellers, {"max_default_probability": 0.005}, "price", n_refits=0, n_folds=0)
 
 
 # Rare levels, codes and names.
@@ -519,14 +525,15 @@ def test_the_reference_of_a_code_is_a_code(past):
     model = QRGMM(DESK_LEVELS, FieldEncoder(["region"], ["price"])).fit(X, past[1])
     assert desk.reference_values(X, model) == {"region": X["region"].mode()[0], "price": X["price"].median()}
     new = pd.DataFrame({"region": [4, 1], "price": [8.0, 9.0]})
-    found = desk.decide(model, X, past[1], new, LIMITS, "price", n_refits=0, rng=0)
+    found = desk.decide(model, X, past[1], new, LIMITS, "price", n_refits=0, n_folds=0, rng=0)
     assert found.reference["region"] in (1, 4) and (found.table["warnings"] == "").all()
 
 
 def test_a_value_never_seen_is_named_with_its_seller_or_taken_as_another_one(files, past, sellers, capsys):
     with pytest.raises(ValueError, match="seller '<Cy>': column 'kind' has 'stall', which no past seller has"):
         model = QRGMM(DESK_LEVELS, FieldEncoder()).fit(*past)
-        desk.decide(model, *past, sellers.assign(kind=["shop", "shop", "stall"]), LIMITS, "price", n_refits=0)
+        strange = sellers.assign(kind=["shop", "shop", "stall"])
+        desk.decide(model, *past, strange, LIMITS, "price", n_refits=0, n_folds=0)
     pd.DataFrame({"seller": ["A", "B"], "kind": ["shop", "stall"], "price": 8.0}).to_csv("sellers.csv", index=False)
     desk.main([*files, "--name", "seller", "--refits", "0", "--unseen", "other"])
     table = pd.read_csv("desk/decisions.csv", index_col="seller")
@@ -540,17 +547,18 @@ def test_a_value_never_seen_is_named_with_its_seller_or_taken_as_another_one(fil
         ({"flags": pd.DataFrame({"risk_score": [0.1] * 3})}, "flags must have the index of sellers"),
         ({"names": ["A", "B", "A"]}, r"names of sellers must all be different, got \['A'\] more than once"),
         ({"n_refits": 1}, "n_refits must be 0, for no band, or at least 2, got 1"),
+        ({"n_folds": 1}, "n_folds must be 0, for no cautious loans, or at least 2, got 1"),
         ({"n_refits": -3}, "n_refits must be a whole number of at least 0, got -3"),
         ({"loading": -0.5}, r"loading must lie in \[0, 1\], got -0.5"),
     ],
 )
 def test_decide_refuses_what_does_not_fit_together(model, past, sellers, change, message):
     with pytest.raises(ValueError, match=message):
-        desk.decide(model, *past, sellers, LIMITS, "price", **{"n_refits": 0, "rng": 0} | change)
+        desk.decide(model, *past, sellers, LIMITS, "price", **{"n_refits": 0, "n_folds": 0, "rng": 0} | change)
 
 
 def test_an_infinite_cap_is_no_cap(model, past, sellers):
-    found = desk.decide(model, *past, sellers, LIMITS | {"cap": np.inf}, "price", n_refits=0, rng=0)
+    found = desk.decide(model, *past, sellers, LIMITS | {"cap": np.inf}, "price", n_refits=0, n_folds=0, rng=0)
     assert "cap" not in found.limits
 
 
@@ -564,8 +572,11 @@ def test_an_infinite_cap_is_no_cap(model, past, sellers):
         "--max-default-probability 0", "--max-expected-loss-rate 5", "--max-expected-loss-rate nan", "--cap nan",
         "--cap -5", "--max-late-probability 50", "--max-late-probability nan", "--max-late-probability -1",
         "--max-risk-score nan", "--max-risk-score 60", "--loading 1", "--loading -0.5", "--loading nan", "--refits -3",
-        "--refits 1", "--seed -1", "--categorical", "--continuous", "--memos", "--unit-revenue nan",
-        "--unit-revenue -2", "--unit-revenue inf", "--unit-revenue 2024", "--memos Zoe", "--name kind",
+        "--refits 1", "--folds 1", "--folds -2", "--seed -1", "--max-share kind", "--max-share kind=2",
+        "--max-share kind=nan", "--max-share kind=0.4", "--max-share =0.5", "--today 1.2.2026", "--horizon soon",
+        "--horizon 0D", "--origin 2026-01-01", "--amount price", "--model cart", "--reach cost", "--categorical",
+        "--continuous", "--memos", "--unit-revenue nan", "--unit-revenue -2", "--unit-revenue inf",
+        "--unit-revenue 2024", "--memos Zoe", "--name kind",
     ],
 )  # fmt: skip
 def test_options_that_cannot_be_meant_are_refused_by_name(files, options, capsys, tmp_path):
@@ -637,7 +648,7 @@ def test_names_are_no_formulas_for_a_spreadsheet(files):
 
 def test_a_terminal_without_the_letters_of_a_name_is_no_fault(files, monkeypatch):
     os.rename("history.csv", "Geschäft.csv")
-    files[2] = "Geschäft.csv"
+    files[4] = "Geschäft.csv"
     monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(io.BytesIO(), encoding="ascii"))
     desk.main([*files, "--refits", "0", "--output", "größe"])
     sys.stdout.seek(0)
@@ -655,7 +666,7 @@ def test_the_risk_table_of_the_memo_is_that_of_the_law(found, tmp_path):
         cells = re.findall(r"<t[hd][^>]*>([^<]*)</t[hd]>", re.findall(r"<table.*?</table>", section, re.S)[0])
         assert cells[:5] == ["", "PD", "EL", "LGD", "√E[L²]"]
         for k, share in enumerate(SHARES):
-            loan = row["loan"] * share
+            loan = row["amount"] * share
             risk = {name: value.item() for name, value in risk_profile(law, loan, unit_revenue=revenue).items()}
             given = "none" if np.isnan(risk["loss_given_default"]) else f"{risk['loss_given_default']:,.1f}"
             expected = [f"{risk['default_probability']:.2%}", f"{risk['expected_loss']:,.1f}", given]
@@ -691,7 +702,7 @@ def test_the_charts_of_the_memo_draw_what_their_axes_say(found, tmp_path):
             drawn = np.polyval(scale, points[:, 1])
             if exact is None:
                 assert [word for _, word in upright] == ["0", "0.5", "1"]
-                top = 1.5 * found.table["loan"].iloc[i]
+                top = 1.5 * found.table["amount"].iloc[i]
                 top = max(top, found.unit_revenue[i] * found.curve.ppf(0.6)[i, 0])
                 loans, revenue = np.linspace(0, top, 101), found.unit_revenue[i]
                 exact = default_probability(found.curve[i], loans, unit_revenue=revenue)
@@ -710,14 +721,15 @@ def test_numbers_at_the_axes_are_whole_and_without_powers_of_ten(found, model, p
 
 def test_many_sellers_get_a_row_each_and_a_section_if_asked_for(model, past, tmp_path):
     new = pd.DataFrame({"kind": "shop", "price": np.linspace(6, 14, 205)}, [f"S{i}" for i in range(205)])
-    found = desk.decide(model, *past, new, LIMITS, "price", n_refits=0, rng=0)
+    found = desk.decide(model, *past, new, LIMITS, "price", n_refits=0, n_folds=0, rng=0)
     write_memo(found, tmp_path / "memo.html")
     text = html.unescape((tmp_path / "memo.html").read_text(encoding="utf-8"))
     assert text.count("<section>\n") == 200 and text.count("<option>") == 200 and "<th>S204</th>" in text
     assert "those of 200 of 205 sellers" in text
     write_memo(found, tmp_path / "memo.html", ["S204", "S3"])
     text = (tmp_path / "memo.html").read_text(encoding="utf-8")
-    assert re.findall("<h2>(.*)</h2>", text) == ["S204", "S3"] and "those of 2 of 205 sellers" in text
+    assert re.findall("<h2>(.*)</h2>", text)[-2:] == ["S204", "S3"] and text.count("<section>\n") == 2
+    assert "those of 2 of 205 sellers" in text
     with pytest.raises(ValueError, match=r"names of memos must be sellers such as .*, got \['Zoe'\]"):
         write_memo(found, tmp_path / "memo.html", ["Zoe"])
 
@@ -727,6 +739,7 @@ def test_the_command_reads_files_of_a_european_spreadsheet(tmp_path):
     (tmp_path / "history.csv").write_bytes(rows.encode("latin-1"))
     (tmp_path / "sellers.csv").write_bytes("price;ads;name\n3,5;2;Müller\n".encode("latin-1"))
     files = [str(tmp_path / "sellers.csv"), "--history", str(tmp_path / "history.csv"), "--target", "units"]
+    files += ["--folds", "0"]
     form = ["--separator", ";", "--decimal", ",", "--thousands", ".", "--encoding", "latin-1"]
     desk.main([*files, *form, "--name", "name", "--refits", "0", "--output", str(tmp_path / "out")])
     table = pd.read_csv(tmp_path / "out" / "decisions.csv", index_col="seller")
@@ -740,6 +753,7 @@ def test_refits_keep_a_level_that_is_rare_in_the_history(tmp_path):
     history.assign(units=rng.gamma(4, 20, 200).round()).to_csv(tmp_path / "history.csv", index=False)
     (tmp_path / "sellers.csv").write_text("store,price\nrare,1.5\n", encoding="utf-8")
     files = [str(tmp_path / "sellers.csv"), "--history", str(tmp_path / "history.csv"), "--target", "units"]
+    files += ["--folds", "0"]
     desk.main([*files, "--refits", "20", "--output", str(tmp_path / "out")])
     table = pd.read_csv(tmp_path / "out" / "decisions.csv")
     assert table[["loan", "loan_low", "loan_high"]].notna().all(axis=None)

@@ -40,7 +40,9 @@ LIKE_DATE = re.compile(
 )
 
 
-def read_cells(path: str | PathLike, separator: str = ",", encoding: str = "utf-8") -> pd.DataFrame:
+def read_cells(
+    path: str | PathLike, separator: str = ",", encoding: str = "utf-8", least_columns: int = 2
+) -> pd.DataFrame:
     """Return all cells of a CSV file as text.
 
     Parameters
@@ -51,6 +53,8 @@ def read_cells(path: str | PathLike, separator: str = ",", encoding: str = "utf-
     separator : str
         Of cells, one character.
     encoding : str
+    least_columns : int
+        With 1, a list of names is a table, too; else it looks like one with another separator.
 
     Returns
     -------
@@ -88,7 +92,7 @@ def read_cells(path: str | PathLike, separator: str = ",", encoding: str = "utf-
     if len(rows) < 2:
         raise ValueError(f"{path}: expected a header and at least one row, got {len(rows)} rows")
     header = rows.pop(min(rows))
-    if len(header) == 1:
+    if len(header) < least_columns:
         hint = _guess_separator(header[0], separator)
         signs = "commas" if separator == "," else repr(separator)
         raise ValueError(f"{path}: expected columns separated by {signs}, got one column, {cut(header[0])!r}{hint}")

@@ -4,35 +4,32 @@ With the data of the book as history, or a CSV file of one's own::
 
     python -m qrgmm.desk sellers.csv --max-default-probability 0.05
     python -m qrgmm.desk sellers.csv --history history.csv --target units --unit-revenue price --output memos
+    python -m qrgmm.desk names.csv --history sales.csv --date day --seller shop --amount net --horizon 90D
 
 What can't be meant is refused in one line, before anything is fitted, and nothing is written.
 """
 
 import argparse
+import importlib.util
+import io
 import math
 import sys
 import tempfile
+import warnings
+from dataclasses import replace
+from datetime import date
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
-from qrgmm.datasets.big_mart import load_big_mart
-from qrgmm.datasets.reading import read_cells
-from qrgmm.datasets.sales_table import load_sales_csv
-from qrgmm.desk.decisions import CHAIN_COLUMNS, HIGHEST_SCORE, decide, warning_flags
-from qrgmm.desk.memo import MOST_SECTIONS, render_memo, write_together
-from qrgmm.desk.safeguards import show_number
-from qrgmm.models.encoding import FieldEncoder
-from qrgmm.models.metamodel import QRGMM
+from qrgmm.desk.card import Provenance, hash_file, hash_model, render_card, render_index
+from qrgmm.desk.dated import promise_in_time
+from qrgmm.desk.decisions import Decisions, decide
+from qrgmm.desk.flags import CHAIN_COLUMNS, HIGHEST_SCORE, warning_flags
+from qrgmm.desk.inputs import KINDS, flag, make_model, read_case
+from qrgmm.desk.memo import MOST_SECTIONS, render_memo
+from qrgmm.desk.pages import write_together
 
-# Fine where loans default, coarse elsewhere.
-DESK_LEVELS = np.r_[1:10, 10:100:5] / 100
-# Covariates of the book's data, where a product in a store stands for a seller.
-BIG_MART = {
-    "categorical": ["Item_Fat_Content", "Item_Type", "Outlet_Identifier"],
-    "continuous": ["Item_Weight", "Item_Visibility", "Item_MRP"],
-}
 # What an option may be: its range, and whether the lower and the upper end belong to it. A limit of 0 is none of them:
 # the lowest quantile of a law is not its lowest value.
 RANGES = {
@@ -43,15 +40,17 @@ RANGES = {
     "max_risk_score": (0, HIGHEST_SCORE, True, True),
     "loading": (0, 1, True, False),
     "refits": (0, math.inf, True, False),
+    "folds": (0, math.inf, True, False),
     "seed": (0, math.inf, True, False),
 }
+FILES = ["decisions.csv", "memo.html", "model_card.html", "index.html"]
 MOST_WARNINGS = 20  # on the terminal; the table and the memo have all
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Read sellers, fit the history, decide, and write decisions.csv and memo.html.
+    """Read sellers, fit the history, decide, and write decisions, memo, model card, and a page that links them.
 
-    Both files are written, or none. In the table a cell of text that a spreadsheet would take for a formula, since it
+    All files are written, or none. In the table a cell of text that a spreadsheet would take for a formula, since it
     starts with ``=``, ``+``, ``-``, ``@``, a tab or a line end, gets an apostrophe in front.
 
     Parameters
@@ -69,53 +68,118 @@ def main(arguments: list[str] | None = None) -> None:
     ...     options = ["--history", str(history), "--target", "units", "--refits", "0", "--output", folder]
     ...     main([str(sellers), *options])
     fitted to history.csv; 1 sellers, 20 in loans
-    written: ...decisions.csv, ...memo.html
+    note: Seen on 480 past sales...
+    note: Cautious loans are sized at 5%...
+    written: ...decisions.csv, ...memo.html, ...model_card.html, ...index.html
     """
-    parser = argparse.ArgumentParser(prog="python -m qrgmm.desk", description="Loans for sellers, with their reasons.")
-    parser.add_argument("sellers", type=Path, help="CSV file, one seller a row, with the covariates of the history")
-    parser.add_argument("--max-default-probability", type=float, default=0.05)
-    parser.add_argument("--max-expected-loss-rate", type=float, help="expected loss as a share of the loan")
-    parser.add_argument("--cap", type=float, help="no loan above this amount")
-    parser.add_argument("--history", type=Path, help="CSV file of past sellers; without it, the book's Big Mart data")
-    parser.add_argument("--target", help="the history's column of sales, in units")
-    parser.add_argument("--unit-revenue", default=None, help="net revenue of a unit sold: a number, or a column's name")
-    parser.add_argument("--categorical", nargs="*", help="columns of text; needed for codes written in digits")
-    parser.add_argument("--continuous", nargs="*", help="columns of numbers")
-    parser.add_argument("--separator", default=",", help="between the cells of both files")
-    parser.add_argument("--decimal", choices=[".", ","], help="sign before the decimals, where it is not plain")
-    parser.add_argument("--thousands", choices=[".", ",", "'", " "], help="sign between thousands")
-    parser.add_argument("--encoding", default="utf-8", help="of both files")
-    parser.add_argument("--unseen", choices=["refuse", "other"], default="refuse", help="text that no past seller had")
-    parser.add_argument("--name", help="the sellers' column of names, all different; without it they are numbered")
-    parser.add_argument("--max-late-probability", type=float, help="flag from this value of late_probability on")
-    parser.add_argument("--max-risk-score", type=float, help=f"the same for {' '.join(CHAIN_COLUMNS)}")
-    parser.add_argument("--loading", type=float, default=0.3, help="of all sellers on one common factor")
-    parser.add_argument("--refits", type=int, default=50, help="of the bootstrap, at least 2; 0 for no band")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--output", type=Path, default=Path("desk"), help="folder for decisions.csv and memo.html")
-    parser.add_argument(
-        "--memos", nargs="*", metavar="NAME", help=f"sellers with a section, by default the first {MOST_SECTIONS}"
-    )
+    parser = _make_parser()
     options = parser.parse_args(arguments)
     try:
         _check_options(options)
-        found = _decide_files(options)
-        table = found.table.round(6).set_axis(pd.Index(found.names, name="seller"))
-        texts = {"decisions.csv": disarm(table).to_csv(), "memo.html": render_memo(found, options.memos, progress=True)}
+        found, provenance, card = _decide_files(options)
+        table = tabulate(found)
+        texts: dict[str, str | bytes] = {
+            "decisions.csv": disarm(table).to_csv(),
+            "memo.html": render_memo(found, options.memos, progress=True, provenance=provenance),
+            "model_card.html": card,
+        }
+        if options.parquet:
+            table.to_parquet(buffer := io.BytesIO())
+            texts["decisions.parquet"] = buffer.getvalue()
+        texts["index.html"] = render_index(found, provenance, list(texts))
         options.output.mkdir(parents=True, exist_ok=True)
         written = {options.output / name: text for name, text in texts.items()}
         write_together(written)
     except (ValueError, OSError) as error:
         parser.exit(2, f"{parser.prog}: {' '.join(str(error).split())}\n")
-    _say(f"fitted to {found.source}; {len(found.names)} sellers, {found.table['loan'].sum():,.0f} in loans")
+    _report(found, written)
+
+
+def _make_parser():
+    parser = argparse.ArgumentParser(prog="python -m qrgmm.desk", description="Loans for sellers, with their reasons.")
+    add = parser.add_argument
+    add("sellers", type=Path, help="CSV file, one seller a row, with the covariates of the history")
+    add("--max-default-probability", type=float, default=0.05)
+    add("--max-expected-loss-rate", type=float, help="expected loss as a share of the loan")
+    add("--cap", type=float, help="no loan above this amount")
+    add("--max-share", action="append", default=[], metavar="COLUMN=SHARE",
+        help="no value of this column of the sellers holds more of all that is lent; may be repeated")  # fmt: skip
+    add("--history", type=Path, help="CSV file of past sellers; without it, the book's Big Mart data")
+    add("--target", help="the history's column of sales, in units")
+    add("--unit-revenue", default=None, help="net revenue of a unit sold: a number, or a column's name")
+    add("--categorical", nargs="*", help="columns of text; needed for codes written in digits")
+    add("--continuous", nargs="*", help="columns of numbers")
+    add("--seller", help="the history's column of sellers, where they have several rows; needed with --date")
+    add("--date", help="the history's column of days: its rows are single sales, and sellers are given by name")
+    add("--amount", help="with --date: the column of what a sale brought, net, in currency")
+    add("--quantity", help="with --date: the column of units of a sale, by default one each")
+    add("--horizon", help="how far ahead sales count, such as 90D; without --date only stated")
+    add("--origin", help="with --date: the day of the decision, by default the day after the last sale")
+    add("--model", help=f"{', '.join(KINDS)}, or a file of a saved model; by default two-part with --date, else qrgmm")
+    add("--separator", default=",", help="between the cells of both files")
+    add("--decimal", choices=[".", ","], help="sign before the decimals, where it is not plain")
+    add("--thousands", choices=[".", ",", "'", " "], help="sign between thousands")
+    add("--encoding", default="utf-8", help="of both files")
+    add("--unseen", choices=["refuse", "other"], default="refuse", help="text that no past seller had")
+    add("--name", help="the sellers' column of names, all different; without it they are numbered")
+    add("--reach", nargs="*", default=[], metavar="COLUMN", help="what a seller can change: what would raise the loan?")
+    add("--max-late-probability", type=float, help="flag from this value of late_probability on")
+    add("--max-risk-score", type=float, help=f"the same for {' '.join(CHAIN_COLUMNS)}")
+    add("--loading", type=float, default=0.3, help="of all sellers on one common factor")
+    add("--refits", type=int, default=50, help="of the bootstrap, at least 2; 0 for no band")
+    add("--folds", type=int, default=10, help="of sales left out to see the promise kept, at least 2; 0 not to look")
+    add("--seed", type=int, default=0)
+    add("--today", help="date of the decision, such as 2026-01-31; by default today")
+    add("--officer", default="", help="who decides")
+    add("--currency", default="", help="of all amounts")
+    add("--conditions", nargs="*", default=[], metavar="TEXT", help="under which loans are given, for the memo")
+    add("--output", type=Path, default=Path("desk"), help=f"folder for {', '.join(FILES)}")
+    add("--parquet", action="store_true", help="write decisions.parquet as well")
+    add("--memos", nargs="*", metavar="NAME", help=f"sellers with a section, by default the first {MOST_SECTIONS}")
+    return parser
+
+
+def _report(found, written):
+    """Say on the terminal what was found and written."""
+    say(f"fitted to {found.source}; {len(found.names)} sellers, {found.table['amount'].sum():,.0f} in loans")
     for note in found.notes[1:] if found.floored.any() else found.notes[2:]:
-        _say(f"note: {note}")
+        say(f"note: {note}")
     warned = [f"{name}: {text}" for name, text in zip(found.names, found.table["warnings"]) if text]
+    warned += [f"{name}: {text}" for name, text in found.missing.items()]
     for line in warned[:MOST_WARNINGS]:
-        _say(f"warning: {line}")
+        say(f"warning: {line}")
     if len(warned) > MOST_WARNINGS:
-        _say(f"warning: {len(warned) - MOST_WARNINGS:,} more sellers, see the column warnings")
-    _say(f"written: {', '.join(map(str, written))}")
+        say(f"warning: {len(warned) - MOST_WARNINGS:,} more sellers, see the column warnings")
+    say(f"written: {', '.join(map(str, written))}")
+
+
+def tabulate(decisions: Decisions) -> pd.DataFrame:
+    """Return the table that the command writes: a row per applicant, also for those without a history.
+
+    Parameters
+    ----------
+    decisions : Decisions
+
+    Returns
+    -------
+    pandas.DataFrame
+        With the index seller, rounded to six digits behind the point.
+
+    Examples
+    --------
+    >>> from types import SimpleNamespace as Decisions
+    >>> table = pd.DataFrame({"loan": [2.0], "amount": [1.0], "warnings": [""]})
+    >>> tabulate(Decisions(table=table, names=["Ada"], missing={"Zoe": "no history"}))[["amount", "warnings"]]
+            amount    warnings
+    seller
+    Ada        1.0
+    Zoe        0.0  no history
+    """
+    table = decisions.table.round(6).set_axis(pd.Index(decisions.names, name="seller"))
+    if decisions.missing:
+        others = pd.DataFrame({"loan": 0.0, "amount": 0.0, "warnings": decisions.missing})
+        table = pd.concat([table, others.rename_axis("seller")])
+    return table
 
 
 def disarm(table: pd.DataFrame) -> pd.DataFrame:
@@ -145,28 +209,60 @@ def disarm(table: pd.DataFrame) -> pd.DataFrame:
     return table.assign(**texts).set_axis(table.index.map(safe).rename(table.index.name))
 
 
-def _say(text):
+def say(text):
     """Print, also where the terminal has no letters for a name."""
     encoding = sys.stdout.encoding or "utf-8"
     print(text.encode(encoding, "backslashreplace").decode(encoding))
 
 
 def _check_options(options):
-    """Refuse numbers that can't be meant, empty lists, and a folder that can't be written to."""
+    """Refuse numbers that can't be meant, empty lists, days that are none, and a folder that can't be written to."""
     for name, (low, high, with_low, with_high) in RANGES.items():
         value = getattr(options, name)
         above = value is not None and (value >= low if with_low else value > low)
         if value is not None and not (above and (value <= high if with_high else value < high)):
             wanted = f"{'[' if with_low else '('}{low}, {high:g}{']' if with_high else ')'}"
-            raise ValueError(f"{_flag(name)} must lie in {wanted}, got {value!r}")
-    if options.refits == 1:
-        raise ValueError("--refits must be 0, for no band, or at least 2, got 1")
+            raise ValueError(f"{flag(name)} must lie in {wanted}, got {value!r}")
+    for name, without in (("refits", "band"), ("folds", "cautious loans")):
+        if getattr(options, name) == 1:
+            raise ValueError(f"{flag(name)} must be 0, for no {without}, or at least 2, got 1")
     for name in ("categorical", "continuous", "memos"):
         if getattr(options, name) == []:
-            raise ValueError(f"{_flag(name)} must be followed by at least one name, got none")
+            raise ValueError(f"{flag(name)} must be followed by at least one name, got none")
+    for name in ("today", "origin"):
+        _check_day(name, getattr(options, name))
+    if options.horizon is not None:
+        try:
+            positive = pd.Timedelta(options.horizon) > pd.Timedelta(0)
+        except ValueError:
+            positive = False
+        if not positive:
+            raise ValueError(f"--horizon must be a positive time such as 90D, got {options.horizon!r}")
+    options.max_share = dict(_read_share(text) for text in options.max_share)
+    if options.parquet and importlib.util.find_spec("pyarrow") is None:
+        raise ValueError("--parquet needs the package pyarrow, which is not installed")
     if options.cap == math.inf:
         options.cap = None
     _check_folder(options.output)
+
+
+def _check_day(name, text):
+    try:
+        date.fromisoformat(text or "2000-01-01")
+    except ValueError as error:
+        raise ValueError(f"{flag(name)} must be a day such as 2026-01-31, got {text!r}") from error
+
+
+def _read_share(text):
+    """Column and share of a limit on concentration."""
+    name, sign, share = text.rpartition("=")
+    try:
+        number = float(share)
+    except ValueError:
+        number = math.nan
+    if not (sign and name and 0 < number <= 1):
+        raise ValueError(f"--max-share must be COLUMN=SHARE with a share in (0, 1], got {text!r}")
+    return name, number
 
 
 def _check_folder(folder):
@@ -175,9 +271,9 @@ def _check_folder(folder):
             break
     if not path.is_dir():
         raise ValueError(f"--output must be a folder, got {str(folder)!r}, and {str(path)!r} is a file")
-    occupied = [name for name in ("decisions.csv", "memo.html") if (folder / name).is_dir()]
+    occupied = [name for name in [*FILES, "decisions.parquet"] if (folder / name).is_dir()]
     if occupied:
-        raise ValueError(f"--output must be a folder for decisions.csv and memo.html, but has a folder {occupied[0]!r}")
+        raise ValueError(f"--output must be a folder for {', '.join(FILES)}, but has a folder {occupied[0]!r}")
     try:
         with tempfile.TemporaryFile(dir=path):
             pass
@@ -185,90 +281,37 @@ def _check_folder(folder):
         raise ValueError(f"--output must be a folder that can be written to, got {str(folder)!r}: {error}") from error
 
 
-def _flag(name):
-    return f"--{name.replace('_', '-')}"
-
-
 def _decide_files(options):
-    """Read both files with one schema, fit, and decide."""
-    history, sales, unit_revenue = _read_history(options)
-    numbers = list(history.select_dtypes("number"))
-    text = [name for name in history if name not in numbers]
-    flagged = ["late_probability"] * (options.max_late_probability is not None)
-    flagged += CHAIN_COLUMNS * (options.max_risk_score is not None)
-    numbers += flagged + ([unit_revenue] if isinstance(unit_revenue, str) else [])
-    text += [options.name] if options.name and options.name not in numbers else []
-    # The history has shown how numbers are written; a short file of sellers alone might leave it open.
-    form = _read_form(options) | {"decimal": options.decimal or ("," if options.thousands == "." else ".")}
-    columns = list(dict.fromkeys(text)), list(dict.fromkeys(numbers))
-    sellers, _ = load_sales_csv(options.sellers, None, *columns, **form)
-    names = _read_names(options, sellers)
-    flags = warning_flags(sellers, options.max_late_probability, options.max_risk_score)
+    """Read both files with one schema, fit, and decide; return decisions, where they come from, and the model card."""
+    kind = options.model or ("two-part" if options.date else "qrgmm")
+    limit = options.max_default_probability
+    model = make_model(kind, limit, options.unseen, options.seed)
+    case = read_case(options, model)
+    absent = [name for name in options.reach if name not in case.history]
+    if absent:
+        raise ValueError(f"--reach must name covariates, {list(case.history)}, got {absent}")
+    flags = warning_flags(case.sellers, options.max_late_probability, options.max_risk_score)
     limits = {name: getattr(options, name) for name in ("max_default_probability", "max_expected_loss_rate", "cap")}
-    levels, limit = DESK_LEVELS, options.max_default_probability
-    if limit <= levels[0]:
-        # Below its first level a law says nothing, not even that a loan there defaults: the grid has to go on.
-        levels = np.union1d(levels, limit * np.array([0.25, 0.5, 1.0]))
-    unseen = "raise" if options.unseen == "refuse" else "other"
-    model = QRGMM(levels, FieldEncoder(unseen=unseen)).fit(history, sales)
-    return decide(
-        model, history, sales, sellers, limits, unit_revenue, names, flags,
-        n_refits=options.refits, loading=options.loading, rng=options.seed, progress=True,
-    )
-
-
-def _read_form(options):
-    """How both files are written."""
-    return {name: getattr(options, name) for name in ("separator", "decimal", "thousands", "encoding")}
-
-
-def _read_names(options, sellers):
-    """Names of the sellers, all different."""
-    if not options.name:
-        names = [f"seller {i}" for i in range(1, len(sellers) + 1)]
-    elif pd.api.types.is_numeric_dtype(sellers[options.name]):
-        names = [show_number(name).replace(",", "") for name in sellers[options.name]]
-    else:
-        names = list(sellers[options.name])
-    twice = pd.Series(names)[pd.Series(names).duplicated()].unique()
-    if len(twice):
-        raise ValueError(f"--name must be a column of different names, but {options.name!r} has {twice[0]!r} twice")
-    unknown = [name for name in options.memos or [] if name not in set(names)]
-    if unknown:
-        raise ValueError(f"--memos must name sellers such as {names[:3]}, got {unknown}")
-    return names
-
-
-def _read_history(options):
-    """Return covariates, sales in units, and the unit revenue of the sellers: a number, or the name of a column."""
-    if options.history is None:
-        given = [name for name in ("target", "unit_revenue", "categorical", "continuous") if getattr(options, name)]
-        if given:
-            raise ValueError(f"{_flag(given[0])} needs --history: without it the book's data are used")
-        table = load_big_mart(stand_in=True)
-        history = table[[*BIG_MART["categorical"], *BIG_MART["continuous"]]]
-        history.attrs["source"] = table.attrs["source"] + " (no --history given; a product in a store is a seller)"
-        return history, table["Item_Outlet_Sales"] / table["Item_MRP"], "Item_MRP"
-    if options.target is None:
-        raise ValueError("--history needs --target, the name of its column of sales in units")
-    columns = options.target, options.categorical, options.continuous
-    history, sales = load_sales_csv(options.history, *columns, **_read_form(options))
-    return history, sales, _read_unit_revenue(options)
-
-
-def _read_unit_revenue(options):
-    """The unit revenue: a number, or the name of a column; refused where it could be both."""
-    given = "1" if options.unit_revenue is None else options.unit_revenue
-    try:
-        number = float(given)
-    except ValueError:
-        return given
-    if options.unit_revenue in list(read_cells(options.sellers, options.separator, options.encoding)):
-        other = repr(number) if repr(number) != given else f"{given}0"
-        raise ValueError(
-            f"--unit-revenue {given} may be a number or the column {given!r} of {options.sellers}; "
-            f"write {other} for the number, or give the column another name"
-        )
-    if not (math.isfinite(number) and number > 0):
-        raise ValueError(f"--unit-revenue must be positive and finite, or the name of a column, got {given}")
-    return number
+    promise = None
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "column .* has levels never seen")
+        if kind in KINDS:
+            model.fit(case.history, case.sales)
+        if case.panel is not None and options.folds and limit < 1:
+            panel = case.panel.copy()
+            panel.attrs["covariates"] = list(case.history)
+            promise = promise_in_time(model, panel, case.items, limit, options.horizon or "90D", options.seed, True)
+    found = decide(
+        model, case.history, case.sales, case.sellers, limits, case.unit_revenue, case.names, flags,
+        n_refits=options.refits, loading=options.loading, rng=options.seed, progress=True, groups=case.groups,
+        n_folds=options.folds, promise=promise, reach=options.reach, max_shares=options.max_share,
+    )  # fmt: skip
+    found = replace(found, missing=case.missing, unit=case.unit)
+    provenance = Provenance(
+        today=options.today or date.today().isoformat(), officer=options.officer, currency=options.currency,
+        horizon=options.horizon or ("90D" if options.date else ""), data=case.history.attrs["source"],
+        data_hash=hash_file(options.history) if options.history else "", model=type(model).__name__,
+        model_hash=hash_model(model), n_groups=None if case.groups is None else len(set(case.groups)),
+        conditions=options.conditions,
+    )  # fmt: skip
+    return found, provenance, render_card(found, provenance, model, case.history, case.sales)

@@ -5,9 +5,7 @@ needs is in plain tables and drawings. Chapter 19.
 """
 
 import html
-import os
-import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from os import PathLike
 from pathlib import Path
 
@@ -15,7 +13,10 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
+from qrgmm.desk.card import Provenance
 from qrgmm.desk.decisions import Decisions
+from qrgmm.desk.front import render_front
+from qrgmm.desk.pages import make_page, make_table, write_together
 from qrgmm.desk.panel import panel
 from qrgmm.desk.safeguards import show_number
 from qrgmm.risk import risk_profile
@@ -24,35 +25,14 @@ from qrgmm.risk import risk_profile
 MOST_SECTIONS = 200
 # Of the largest loan: where the memo's table reads the four risk curves.
 SHARES = [0.5, 0.75, 1.0, 1.25, 1.5]
-PAGE = """<!DOCTYPE html>
-<html lang="en">
-<head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="color-scheme" content="light dark"><title>{title}</title>
-<style>
-body {{ font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 0 auto; padding: 1rem; }}
-table {{ display: block; overflow-x: auto; border-collapse: collapse; margin: 0.6rem 0; }}
-th, td {{ padding: 0.15rem 0.7rem; text-align: right; border-bottom: 1px solid #8886; white-space: nowrap; }}
-th:first-child, td:first-child {{ text-align: left; white-space: normal; min-width: 6rem; }}
-figure {{ margin: 0; }}
-.pair {{ display: grid; grid-template-columns: repeat(auto-fit, minmax(18rem, 1fr)); gap: 1rem; }}
-.chart text {{ font-size: 13px; fill: currentColor; }} .chart path {{ fill: none; stroke: currentColor; }}
-.chart .band {{ fill: #4a9fd8; fill-opacity: 0.35; stroke: none; }} .chart .axis {{ stroke-opacity: 0.4; }}
-.chart .mark {{ stroke-dasharray: 4 4; }}
-.light::before {{ content: "\\25cf\\00a0"; }} .green::before {{ color: #2e8b57; }}
-.yellow::before {{ color: #d0a000; }} .red::before {{ color: #d02040; }}
-.warning {{ border-left: 4px solid #d08000; padding-left: 0.7rem; }}
-@media print {{ section {{ break-inside: avoid; }} }}
-</style></head>
-<body><main>
-{body}
-</main></body></html>
-"""
-
-
 def write_memo(
-    decisions: Decisions, path: str | PathLike, names: Sequence[str] | None = None, progress: bool = False
+    decisions: Decisions,
+    path: str | PathLike,
+    names: Sequence[str] | None = None,
+    progress: bool = False,
+    provenance: Provenance | None = None,
 ) -> None:
-    """Write the decision memo as one HTML file: a table of all sellers, and panel and sections of some.
+    """Write the decision memo as one HTML file: first page, a table of all sellers, and panel and sections of some.
 
     Parameters
     ----------
@@ -62,6 +42,8 @@ def write_memo(
         The sellers that get a section and stand in the panel; by default all, but not more than the first 200.
     progress : bool
         Show a bar, where there is a terminal to show it on.
+    provenance : Provenance, optional
+        Who decided when, on what; by default all of it is not stated.
 
     Raises
     ------
@@ -73,30 +55,31 @@ def write_memo(
     Examples
     --------
     >>> from tempfile import TemporaryDirectory
-    >>> from types import SimpleNamespace as Decisions
-    >>> from qrgmm.curve import QuantileCurve
-    >>> table = {"loan": [30.0], "default_probability": 0.375, "expected_loss": 3.1, "binding": "cap", "warnings": ""}
-    >>> table = pd.DataFrame(table | {"comparable_default_share": 0.1, "cvar_alone": 9.0, "cvar_part": 7.0})
-    >>> found = Decisions(
-    ...     names=["A"], sellers=pd.DataFrame({"price": [2.0]}), reference={"price": 1.5}, refits=[],
-    ...     curve=QuantileCurve([0.25, 0.5, 0.75], [10.0, 20.0, 40.0]), unit_revenue=np.array([2.0]),
-    ...     limits={"cap": 30.0}, loading=0.5, table=table, drivers=pd.DataFrame({"price": [4.0]}),
-    ...     comparables=np.zeros((1, 10), dtype=int), source="history.csv", notes=[],
-    ... )
+    >>> from qrgmm.desk import decide
+    >>> from qrgmm.models import QRGMM
+    >>> history = pd.DataFrame({"price": np.linspace(1, 9, 200)})
+    >>> sales = 100 - 5 * history["price"]
+    >>> model, seller = QRGMM([0.05, 0.5]).fit(history, sales), pd.DataFrame({"price": [2.0]}, ["Ada"])
+    >>> found = decide(model, history, sales, seller, {"max_default_probability": 0.05}, n_refits=0)
     >>> with TemporaryDirectory() as folder:
     ...     write_memo(found, Path(folder) / "memo.html")
-    ...     "Lend up to 30" in (Path(folder) / "memo.html").read_text(encoding="utf-8")
+    ...     "Lend up to 90" in (Path(folder) / "memo.html").read_text(encoding="utf-8")
     True
     """
-    write_together({Path(path): render_memo(decisions, names, progress)})
+    write_together({Path(path): render_memo(decisions, names, progress, provenance)})
 
 
-def render_memo(decisions: Decisions, names: Sequence[str] | None = None, progress: bool = False) -> str:
+def render_memo(
+    decisions: Decisions,
+    names: Sequence[str] | None = None,
+    progress: bool = False,
+    provenance: Provenance | None = None,
+) -> str:
     """Return the text of the file that `write_memo` writes.
 
     Parameters
     ----------
-    decisions, names, progress
+    decisions, names, progress, provenance
         As in `write_memo`.
 
     Returns
@@ -104,20 +87,21 @@ def render_memo(decisions: Decisions, names: Sequence[str] | None = None, progre
     str, in HTML
     """
     chosen = _choose_sections(decisions.names, names)
-    limits = ", ".join(f"{_plain(name)} {show_number(limit)}" for name, limit in decisions.limits.items())
     table = decisions.table
     summary = {
-        "loan": [f"{loan:,.0f}" if loan > 0 else "no loan" for loan in table["loan"]],
-        "PD": _show_probabilities(decisions),
-        "EL": [_blank("{:,.1f}", value) for value in table["expected_loss"]],
-        "binding limit": table["binding"].map(_plain).to_numpy(),
+        "amount": [f"{amount:,.0f}" if amount > 0 else "no loan" for amount in table["amount"]],
+        "by the law alone": [f"{loan:,.0f}" for loan in table["loan"]],
+        "its PD": _show_probabilities(decisions),
+        "its EL": [_blank("{:,.1f}", value) for value in table["expected_loss"]],
+        "its binding limit": table["binding"].map(_plain).to_numpy(),
         "warnings": [f"{len(text.split('; '))}" if text else "" for text in table["warnings"]],
     }
     parts = [
         f"<h1>Decision memo: {len(decisions.names):,} sellers</h1>",
-        f"<p>Laws of sales by QRGMM, fitted to {html.escape(decisions.source)}. Limits: {html.escape(limits)}.</p>",
-        *(f"<p>{html.escape(note, quote=False)}</p>" for note in decisions.notes),
-        table_html(pd.DataFrame(summary, index=decisions.names)),
+        *render_front(decisions, provenance or Provenance()),
+        "<h2>Sellers</h2>",
+        make_table(pd.DataFrame(summary, index=decisions.names)),
+        *(f"<p>{html.escape(f'{name}: {why}', quote=False)}.</p>" for name, why in decisions.missing.items()),
     ]
     if len(chosen) < len(decisions.names):
         parts.append(
@@ -128,7 +112,7 @@ def render_memo(decisions: Decisions, names: Sequence[str] | None = None, progre
     parts.append(panel(decisions.curve[chosen], shown, decisions.unit_revenue[chosen], decisions.limits))
     bar = tqdm(chosen, "memo", disable=None if progress else True)
     parts.extend(_write_seller(decisions, i) for i in bar)
-    return PAGE.format(title="Decision memo", body="\n".join(parts))
+    return make_page("Decision memo", parts)
 
 
 def _choose_sections(all_names, names):
@@ -142,68 +126,28 @@ def _choose_sections(all_names, names):
     return [rows[name] for name in dict.fromkeys(names)]
 
 
-def write_together(texts: Mapping[Path, str]) -> None:
-    """Write some files so that afterwards all of them are new, or none is.
-
-    Parameters
-    ----------
-    texts : dict of Path to str
-        What to write, in UTF-8.
-
-    Raises
-    ------
-    OSError
-        If one can't be written; all files are then what they were.
-
-    Examples
-    --------
-    >>> from tempfile import TemporaryDirectory
-    >>> with TemporaryDirectory() as folder:
-    ...     write_together({Path(folder) / "a.txt": "1", Path(folder) / "b.txt": "2"})
-    ...     sorted(path.name for path in Path(folder).iterdir())
-    ['a.txt', 'b.txt']
-    """
-    aside = {path: path.with_name(f".{path.name}.{os.getpid()}.new") for path in texts}
-    before = {path: path.with_name(f".{path.name}.{os.getpid()}.old") for path in texts}
-    kept, replaced = [], []
-    try:
-        for path, text in texts.items():
-            # A name of a file may hold bytes that are no text.
-            aside[path].write_bytes(text.encode("utf-8", "backslashreplace"))
-        for path in texts:
-            if path.is_file():
-                shutil.copyfile(path, before[path])
-                kept.append(path)
-            os.replace(aside[path], path)
-            replaced.append(path)
-    except BaseException:
-        for path in replaced:
-            if path in kept:
-                os.replace(before[path], path)
-            else:
-                path.unlink()
-        raise
-    finally:
-        for path in [*aside.values(), *before.values()]:
-            path.unlink(missing_ok=True)
-
-
 def _write_seller(decisions, i):
     """One seller's section: the decision first, then what it rests on."""
     row, law, revenue = decisions.table.iloc[i], decisions.curve[i], float(decisions.unit_revenue[i])
-    lent = row["loan"] > 0
-    decision = f"Lend up to {row['loan']:,.0f}" if lent else "No loan"
-    if "loan_low" in row:
-        decision += f" (over refits {row['loan_low']:,.0f} to {row['loan_high']:,.0f})"
+    amount, lent = row["amount"], row["amount"] > 0
+    band = f", over refits {row['loan_low']:,.0f} to {row['loan_high']:,.0f}" if "loan_low" in row else ""
+    decision = f"Lend up to {amount:,.0f}" if lent else "No loan"
+    decision += f" (by the law alone {row['loan']:,.0f}{band})"
     sentences = [
         f"Of the {decisions.comparables.shape[1]} past sellers with the nearest laws,",
-        f"{row['comparable_default_share']:.0%} would not have repaid this loan.",
+        f"{row['comparable_share_at_amount']:.0%} would not have repaid this loan.",
         f"In the worst 5 % of cases it loses {row['cvar_alone']:,.0f} on average alone,",
         f"and adds {row['cvar_part']:,.0f} to the same measure of all these loans together",
         f"(assumed: every seller loads {decisions.loading:g} on one common factor).",
     ]
-    if not lent:
+    if row["loan"] == 0:
         sentences = [f"No amount keeps the limit on the {_plain(row['binding'])}."]
+    elif not lent:
+        cautious = row.get("cautious_loan", row["loan"])
+        sentences = ["Limits on concentration leave nothing." if cautious > 0 else "No amount keeps the promise."]
+    elif amount < row.get("cautious_loan", row["loan"]) * (1 - 1e-12):
+        sentences.append(f"Limits on concentration scale it to {amount / row.get('cautious_loan', row['loan']):.0%}.")
+    sentences += _write_changes(row)
     for flag, value, words in [
         ("buyer_late", "late_probability", "the buyer pays late with probability"),
         ("chain_risky", "risk_score", "the chain's total risk score is"),
@@ -213,17 +157,30 @@ def _write_seller(decisions, i):
     drivers = decisions.drivers.iloc[i].sort_values(key=abs, ascending=False)
     own = decisions.sellers.iloc[i]
     labels = [f"{name}: {_show(own[name])} (reference {_show(decisions.reference[name])})" for name in drivers.index]
-    drivers = pd.DataFrame({"adds to the loan": drivers.map("{:+,.0f}".format).to_numpy()}, labels)
+    drivers = pd.DataFrame({"adds to the loan by the law": drivers.map("{:+,.0f}".format).to_numpy()}, labels)
     warned = row["warnings"]
     body = [
         f"<h2>{html.escape(decisions.names[i])}</h2>",
         f"<p><strong>{decision}.</strong> {html.escape(' '.join(sentences), quote=False)}</p>",
         f'<p class="warning"><strong>Warning:</strong> {html.escape(warned, quote=False)}.</p>' if warned else "",
-        _draw(law, [refit[i] for refit in decisions.refits], revenue, row["loan"]),
-        table_html(_read_risk(law, revenue, row["loan"])) if lent else "",
-        table_html(drivers),
+        _draw(law, [refit[i] for refit in decisions.refits], revenue, amount, decisions.unit),
+        make_table(_read_risk(law, revenue, amount)) if lent else "",
+        make_table(drivers),
     ]
     return "<section>\n" + "\n".join(body) + "\n</section>"
+
+
+def _write_changes(row):
+    """Sentences on what the seller would have to change."""
+    sentences = []
+    for column in row.index[row.index.str.startswith("reach_") & ~row.index.str.endswith("_loan")]:
+        name, value = column.removeprefix("reach_"), row[column]
+        known = not pd.isna(value)
+        sentences.append(
+            f"With {name} {_show(value)}, all else as it is, {row[f'{column}_loan']:,.0f} could be lent."
+            if known else f"No usual value of {name} alone would raise the loan by a tenth."
+        )  # fmt: skip
+    return sentences
 
 
 def _read_risk(law, revenue, loan):
@@ -239,7 +196,7 @@ def _read_risk(law, revenue, loan):
     return pd.DataFrame(text, index=[f"loan {value:,.0f}" for value in loans])
 
 
-def _draw(law, refits, revenue, loan):
+def _draw(law, refits, revenue, loan, unit):
     """The law of sales and the default probability, each with the range of the refits."""
     levels = np.linspace(0, 1, 101)
     top = max(revenue * float(law.ppf(0.6)[0, 0]), 1.5 * loan, 1e-9)
@@ -248,7 +205,7 @@ def _draw(law, refits, revenue, loan):
     curves += [
         ("loan", loans, lambda one: risk_profile(one, loans, unit_revenue=revenue)["default_probability"][0], loan)
     ]
-    titles = {"level": "Sales (units) at every level", "loan": "Default probability at every loan"}
+    titles = {"level": f"Sales ({unit}) at every level", "loan": "Default probability at every loan"}
     figures = []
     for name, x, read, mark in curves:
         line, many = read(law), np.array([read(refit) for refit in refits])
@@ -287,25 +244,6 @@ def _chart(x, line, band, low, high, mark, x_label, title):
     shapes.append(f'<text x="{(left + width) / 2}" y="{height - 4}" text-anchor="middle">{x_label}</text>')
     frame = f'<svg class="chart" viewBox="0 0 {width} {height}" role="img" aria-label="{title}">'
     return f"<figure><figcaption>{title}</figcaption>{frame}{''.join(shapes)}</svg></figure>"
-
-
-def table_html(frame: pd.DataFrame) -> str:
-    """Return a table in HTML that a phone can scroll, and that the keyboard reaches.
-
-    Parameters
-    ----------
-    frame : pandas.DataFrame
-
-    Returns
-    -------
-    str
-
-    Examples
-    --------
-    >>> table_html(pd.DataFrame({"x": ["a < b"]}))[:19]
-    '<table tabindex="0"'
-    """
-    return frame.to_html(border=0).replace("<table", '<table tabindex="0"', 1)
 
 
 def _plain(name):

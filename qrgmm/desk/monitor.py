@@ -19,8 +19,8 @@ import pandas as pd
 
 from qrgmm.checks import check_level
 from qrgmm.datasets.reading import LIKE_NUMBER, parse_numbers, read_cells, refuse, require_columns, suggest_form
-from qrgmm.desk.command import _say, disarm
-from qrgmm.desk.memo import write_together
+from qrgmm.desk.command import disarm, say
+from qrgmm.desk.pages import write_together
 from qrgmm.desk.report_page import count_sellers, render_report, say_verdict, tabulate_report
 from qrgmm.desk.settled import QUANTILE, settle_loans
 from qrgmm.desk.vintage_report import report_vintages
@@ -78,10 +78,10 @@ def monitor(arguments: list[str] | None = None) -> None:
         write_together(written)
     except (ValueError, OSError) as error:
         parser.exit(2, f"{parser.prog}: {' '.join(str(error).split())}\n")
-    _say(say_verdict(report))
+    say(say_verdict(report))
     for note in [*notes, *count_sellers(report)]:
-        _say(f"note: {note}")
-    _say(f"written: {', '.join(map(str, written))}")
+        say(f"note: {note}")
+    say(f"written: {', '.join(map(str, written))}")
 
 
 def _report_files(options):

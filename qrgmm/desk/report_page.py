@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from qrgmm.datasets.reading import name_few
-from qrgmm.desk.memo import PAGE, table_html
+from qrgmm.desk.pages import make_page, make_table
 from qrgmm.desk.safeguards import show_number
 from qrgmm.desk.vintage_report import VintageReport
 
@@ -91,12 +91,12 @@ def render_report(report: VintageReport, title: str = "Vintage report", notes: t
         _paragraphs([*notes, *count_sellers(report)]),
         "<h2>Promised and observed defaults</h2>",
         _draw_vintages(report),
-        table_html(_show_defaults(report)),
+        make_table(_show_defaults(report)),
         _paragraphs(_read_lights(report)),
         "<h2>Amounts and losses</h2>",
-        table_html(_show_money(report)),
+        make_table(_show_money(report)),
         "<h2>By grade of the promise</h2>",
-        table_html(_show_grades(report)),
+        make_table(_show_grades(report)),
         _paragraphs(_read_grades(report)),
     ]
     sections = [
@@ -115,9 +115,9 @@ def render_report(report: VintageReport, title: str = "Vintage report", notes: t
     ]  # fmt: skip
     for heading, table, sentences, absent in sections:
         parts += [f"<h2>{heading}</h2>"]
-        parts += [_paragraphs([absent])] if table.empty else [table_html(table), _paragraphs(sentences)]
+        parts += [_paragraphs([absent])] if table.empty else [make_table(table), _paragraphs(sentences)]
     parts += ["<h2>What to recalibrate</h2>", _paragraphs(say_level(report))]
-    return PAGE.format(title=html.escape(title), body="\n".join(parts))
+    return make_page(title, parts)
 
 
 def tabulate_report(report: VintageReport) -> pd.DataFrame:

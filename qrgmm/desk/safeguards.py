@@ -35,6 +35,27 @@ def show_number(value: float, digits: int = 10) -> str:
     return f"{Decimal(f'{value:.{digits}g}'):,f}"
 
 
+def show_share(share: float, digits: int = 3) -> str:
+    """Return a share in percent, as a reader writes it.
+
+    Parameters
+    ----------
+    share : float
+    digits : int
+        The most that are shown.
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> show_share(0.05), show_share(0.04371)
+    ('5%', '4.37%')
+    """
+    return f"{show_number(100 * share, digits)}%"
+
+
 def range_warnings(history: pd.DataFrame, sellers: pd.DataFrame, columns: Sequence[str]) -> list[list[str]]:
     """Return for every seller which of its numbers no past seller comes near to.
 

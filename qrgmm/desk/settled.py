@@ -67,9 +67,9 @@ def settle_loans(
     Parameters
     ----------
     decisions : pandas.DataFrame
-        As the desk writes them: seller, vintage, loan, default_probability, expected_loss. With a column cautious_loan
-        that is the desk's amount, and default_probability what it is meant to keep. Columns such as q05 hold quantiles
-        of a seller's revenue, in currency.
+        As the desk writes them: seller, vintage, loan, default_probability, expected_loss. With a column amount, or
+        else cautious_loan, that is what the desk lends, and default_probability what it is meant to keep. Columns such
+        as q05 hold quantiles of a seller's revenue, in currency.
     outcomes : pandas.DataFrame
         seller, revenue in currency (NaN: not over yet), and if there are such columns vintage, granted (in currency,
         what was lent) and override (bool).
@@ -101,7 +101,7 @@ def settle_loans(
     keys = _check_keys(decisions, outcomes)
     _check_numbers("decisions", decisions, "loan", missing=False)
     _check_numbers("decisions", decisions, "default_probability", high=1.0)
-    for name in [name for name in ("cautious_loan", "expected_loss") if name in decisions]:
+    for name in [name for name in ("amount", "cautious_loan", "expected_loss") if name in decisions]:
         _check_numbers("decisions", decisions, name)
     for name in [name for name in ("revenue", "granted") if name in outcomes]:
         _check_numbers("outcomes", outcomes, name)
@@ -111,7 +111,8 @@ def settle_loans(
     both = table[table["found"] == "both"].reset_index(drop=True)
     behind = outcomes[keys].merge(decisions[keys], how="left", on=keys, indicator="found")
     known = both["revenue"].notna()
-    desk = both["cautious_loan" if "cautious_loan" in both else "loan"].fillna(0.0)
+    own = next(name for name in ("amount", "cautious_loan", "loan") if name in both)
+    desk = both[own].fillna(0.0)
     if "granted" in both and both["granted"][known].isna().any():
         name = both["seller"][known & both["granted"].isna()].iloc[0]
         raise ValueError(f"granted must be a number, 0 for no loan, where the revenue is known, got none for {name!r}")

@@ -7,7 +7,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     submod_attrs={
         "encoding": ["FieldEncoder"],
         "metamodel": ["QRGMM", "QRGMMChain"],
-        "resampling": ["bootstrap_curves", "left_out_levels"],
+        "resampling": ["bootstrap_curves", "left_out_laws", "left_out_levels"],
         "deepfm": ["DeepFMQRGMM"],
         "generators": ["ConditionalWGAN"],
         "paths": ["ConditionalDiffusion", "RectifiedFlow"],

@@ -5,6 +5,8 @@ at level 5 % of a fit to few rows lies too high, since the fit has bent to its o
 it. Chapter 5.
 """
 
+from collections.abc import Iterator
+
 import numpy as np
 import pandas as pd
 import scipy.sparse as sp
@@ -143,12 +145,51 @@ def left_out_levels(
     >>> round(recalibrated_level(levels, 0.1), 2)
     0.08
     """
+    levels = np.full(len(y := np.asarray(y)), np.nan)
+    for rows, law in left_out_laws(model, X, y, n_folds, groups, rng):
+        levels[rows] = law.cdf(y[rows][:, None])[:, 0]
+    return levels
+
+
+def left_out_laws(
+    model: LawModel,
+    X: pd.DataFrame | ArrayLike,
+    y: ArrayLike,
+    n_folds: int = 10,
+    groups: ArrayLike | None = None,
+    rng: Rng = None,
+) -> Iterator[tuple[np.ndarray, QuantileCurve]]:
+    """Yield the rows of every fold, and their laws from a refit to all other rows.
+
+    Parameters
+    ----------
+    model, X, y, n_folds, groups, rng
+        As in `left_out_levels`, which reads one number off each law.
+
+    Yields
+    ------
+    rows : array of int of shape (n_left_out,)
+    law : QuantileCurve
+        With n_left_out rows.
+
+    Raises
+    ------
+    ValueError
+        As `left_out_levels`.
+
+    Examples
+    --------
+    >>> from qrgmm.models import QRGMM
+    >>> folds = left_out_laws(QRGMM([0.5]), np.ones((6, 1)), np.arange(6.0), n_folds=3, rng=0)
+    >>> sorted(int(row) for rows, law in folds for row in rows)
+    [0, 1, 2, 3, 4, 5]
+    """
     rng, y, n_folds = np.random.default_rng(rng), np.asarray(y), check_count("n_folds", n_folds, least=2)
     units = _rows_of_units(groups, X, y)
     if len(units) < n_folds:
         what = "rows" if groups is None else "groups"
         raise ValueError(f"n_folds must be at most the number of {what}, {len(units)}, got {n_folds}")
-    has_level, levels = _levels_of_units(model, X, units), np.full(len(y), np.nan)
+    has_level = _levels_of_units(model, X, units)
     for fold in np.array_split(rng.permutation(len(units)), n_folds):
         others = np.setdiff1d(np.arange(len(units)), fold)
         if has_level is not None:
@@ -156,9 +197,7 @@ def left_out_levels(
             fold = fold[has_level[fold] @ strange == 0]
         rows, left_out = (np.concatenate([units[i] for i in chosen] or [[]]).astype(int) for chosen in (others, fold))
         if len(left_out):
-            law = clone(model).fit(_take(X, rows), y[rows]).predict_curve(_take(X, left_out))
-            levels[left_out] = law.cdf(y[left_out][:, None])[:, 0]
-    return levels
+            yield left_out, clone(model).fit(_take(X, rows), y[rows]).predict_curve(_take(X, left_out))
 
 
 def _rows_of_units(groups, X, y):

@@ -1,0 +1,107 @@
+"""The first page of the memo: what a credit committee decides on, and the lines on which it decides otherwise.
+
+Chapter 19.
+"""
+
+import html
+
+import numpy as np
+import pandas as pd
+
+from qrgmm.desk.card import Provenance, render_promise
+from qrgmm.desk.decisions import Decisions
+from qrgmm.desk.pages import make_table
+from qrgmm.desk.promise import judge_promise
+from qrgmm.desk.safeguards import show_number, show_share
+
+BLANK = "&nbsp;" * 40
+
+
+def render_front(decisions: Decisions, provenance: Provenance) -> list[str]:
+    """Return the first page: decision, promise, exposure, conditions, and a place to override it.
+
+    Parameters
+    ----------
+    decisions : Decisions
+    provenance : Provenance
+
+    Returns
+    -------
+    list of str, in HTML
+
+    Examples
+    --------
+    See `qrgmm.desk.memo.write_memo`.
+
+    >>> BLANK.count("&nbsp;")
+    40
+    """
+    amounts, names = decisions.table["amount"], len(decisions.names)
+    limits = ", ".join(f"{_plain(name)} {show_number(limit)}" for name, limit in decisions.limits.items())
+    shares = ", ".join(f"{name} {show_share(share)}" for name, share in decisions.max_shares.items())
+    sellers = "" if provenance.n_groups is None else f" of {provenance.n_groups:,} sellers"
+    tail = float(np.nansum(decisions.table["cvar_part"]))
+    currency = f" {provenance.currency}" if provenance.currency else ""
+    rows = {
+        "Date": provenance.today,
+        "Decided by": provenance.officer,
+        "Data": f"{decisions.source} {provenance.data_hash and f'(SHA-256 {provenance.data_hash})'}",
+        "Past sales": f"{decisions.n_past:,}{sellers}; in {decisions.unit}",
+        "Model": f"{provenance.model} {provenance.model_hash and f'(SHA-256 {provenance.model_hash})'}",
+        "Horizon": provenance.horizon,
+        "Currency": provenance.currency,
+        "Limits": limits + (f"; shares of all that is lent: {shares}" if shares else ""),
+        "Outside the history's range": f"{decisions.outside:,} of {names:,} sellers",
+        "Without a history": f"{len(decisions.missing):,} more who asked, no loan" if decisions.missing else "none",
+        "Promise out of sample": _say_promise(decisions),
+        "Cautious amounts, in all": f"{amounts.sum():,.0f}{currency} to {(amounts > 0).sum():,} sellers",
+        "By the law alone": f"{decisions.table['loan'].sum():,.0f}{currency}",
+        "Lost in the worst 5 % of cases": f"{tail:,.0f}{currency} on average, if every seller loads "
+        f"{decisions.loading:g} on one common factor",
+    }
+    if decisions.promise is None:
+        rows["Amounts, in all"] = rows.pop("Cautious amounts, in all")
+    facts = pd.DataFrame({"": [" ".join(text.split()) or "not stated" for text in rows.values()]}, list(rows))
+    override = pd.DataFrame({"": [BLANK] * 3}, ["Amounts decided otherwise", "Reason", "Date and signature"])
+    return [
+        make_table(facts),
+        *render_promise(decisions),
+        *_conditions(decisions, provenance),
+        "<h2>Override</h2>",
+        "<p>Who decides otherwise for a seller says so here.</p>",
+        make_table(override).replace("&amp;nbsp;", "&nbsp;"),
+        "<h2>Notes</h2>",
+        *(f"<p>{html.escape(note, quote=False)}</p>" for note in decisions.notes),
+    ]
+
+
+def _say_promise(decisions):
+    promise = decisions.promise
+    if promise is None:
+        return "not looked at"
+    seen = [
+        f"{kind} {judge_promise(promise, kind)}"
+        + ("" if np.isnan(row["observed"]) else f" ({show_share(row['observed'])}, s.e. {show_share(row['error'])})")
+        for kind, row in promise.kept.iterrows()
+    ]
+    return f"{show_share(promise.promised)} promised; {', '.join(seen)}"
+
+
+def _conditions(decisions, provenance):
+    """What has to be done before a loan is given."""
+    table, asked = decisions.table, list(provenance.conditions)
+    lent = table["amount"] > 0
+    warned = int((lent & (table["warnings"] != "")).sum())
+    if warned:
+        asked.append(f"Settle the warnings of {warned:,} sellers with a loan.")
+    for flag, words in (("buyer_late", "a buyer who may pay late"), ("chain_risky", "a strained chain")):
+        n = int((lent & table[flag]).sum()) if flag in table else 0
+        if n:
+            asked.append(f"Ask about {words}: {n:,} sellers with a loan.")
+    items = "".join(f"<li>{html.escape(text, quote=False)}</li>" for text in asked)
+    return ["<h2>Conditions</h2>", f"<ul>{items}</ul>" if asked else "<p>None.</p>"]
+
+
+def _plain(name):
+    """A limit's name as words."""
+    return name.removeprefix("max_").replace("_", " ")
