@@ -364,7 +364,11 @@ def profit(
 
 
 def outstanding_probability(
-    curve: QuantileCurve, loans: ArrayLike, *, unit_remittances: ArrayLike, terms: LoanTerms
+    curve: QuantileCurve,
+    loans: ArrayLike,
+    *,
+    unit_remittances: ArrayLike,
+    terms: LoanTerms,
 ) -> np.ndarray:
     r"""Return the probability that something is still owed at the end of each week, exactly.
 
@@ -398,7 +402,8 @@ def outstanding_probability(
     >>> outstanding_probability(curve, 100.0, unit_remittances=[1.0, 2.0, 2.5], terms=terms)
     array([[[1.  , 0.75, 0.25]]])
     """
-    return _outstanding(_cash_laws(curve, unit_remittances, terms), _debt(curve, loans, terms))
+    laws = _cash_laws(curve, unit_remittances, terms)
+    return _outstanding(laws, _debt(curve, loans, terms))
 
 
 def expected_repayments(

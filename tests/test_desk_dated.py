@@ -269,6 +269,13 @@ def test_every_kind_goes_on_below_its_grid(kind):
     assert {0.001, 0.002, 0.004} <= set(levels) and model.encoder.unseen == "other"
 
 
+def test_a_kind_that_needs_an_extra_says_so(monkeypatch):
+    monkeypatch.setitem(sys.modules, "qrgmm.models.deepfm", None)
+    with pytest.raises(ValueError, match="--model two-part needs the extra 'models' of the package"):
+        make_model("two-part")
+    assert isinstance(make_model("qrgmm"), QRGMM)
+
+
 # Pages.
 
 

@@ -22,7 +22,6 @@ from qrgmm.desk.safeguards import show_number
 from qrgmm.models.encoding import FieldEncoder
 from qrgmm.models.law_model import LawModel
 from qrgmm.models.metamodel import QRGMM
-from qrgmm.models.two_part import TwoPart
 
 # Fine where loans default, coarse elsewhere.
 DESK_LEVELS = np.r_[1:10, 10:100:5] / 100
@@ -106,14 +105,17 @@ def make_model(kind: str, max_default_probability: float = 1.0, unseen: str = "r
     encoder = FieldEncoder(unseen="raise" if unseen == "refuse" else "other")
     if kind == "qrgmm":
         return QRGMM(levels, encoder)
+    if not (kind in KINDS or Path(kind).is_file()):
+        raise ValueError(f"--model must be one of {KINDS}, or a file of a saved model, got {kind!r}")
+    try:  # what they need comes with an extra
+        from qrgmm.models.deepfm import DeepFMQRGMM
+        from qrgmm.models.two_part import TwoPart
+    except ImportError as error:
+        raise ValueError(f"--model {kind} needs the extra 'models' of the package: {error}") from error
     if kind == "two-part":
         return TwoPart(QRGMM(levels, encoder), encoder=encoder)
-    from qrgmm.models.deepfm import DeepFMQRGMM  # it brings torch
-
     if kind == "deepfm":
         return DeepFMQRGMM(levels=levels, encoder=encoder, random_state=seed)
-    if not Path(kind).is_file():
-        raise ValueError(f"--model must be one of {KINDS}, or a file of a saved model, got {kind!r}")
     model: Any = None
     for saved in (QRGMM, DeepFMQRGMM):
         try:
