@@ -8,6 +8,7 @@ import sys
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.base import clone
 
 from qrgmm import desk
 from qrgmm.backtest import compare_promises, split_vintages
@@ -15,6 +16,7 @@ from qrgmm.datasets.panel import seller_panel
 from qrgmm.desk import dated
 from qrgmm.desk.card import NOT_FOR, Provenance, hash_model
 from qrgmm.desk.inputs import DESK_LEVELS, make_model
+from qrgmm.models.deepfm import DeepFMQRGMM
 from qrgmm.models.encoding import FieldEncoder
 from qrgmm.models.metamodel import QRGMM
 from qrgmm.models.two_part import TwoPart
@@ -260,6 +262,16 @@ def test_models_that_cannot_be_used_are_refused(files, change, message, capsys):
     with pytest.raises(SystemExit):
         desk.main([*options, *change.split()])
     assert re.search(message, capsys.readouterr().err)
+
+
+def test_a_saved_network_can_be_refitted(files):
+    _, X, sales, _ = files
+    network = DeepFMQRGMM(levels=[0.02, 0.1, 0.5], n_members=2, kinds="stiff", encoder=FieldEncoder())
+    network.fit(X, sales).save("network")
+    model = make_model("network", seed=3)
+    copy = clone(model)
+    assert copy.levels.tolist() == [0.02, 0.1, 0.5] and copy.random_state == 3 and copy.n_members == 2
+    assert copy.encoder.categorical == ["kind"] and hash_model(model) == hash_model(DeepFMQRGMM.load("network"))
 
 
 @pytest.mark.parametrize("kind", ["qrgmm", "two-part", "deepfm"])

@@ -213,8 +213,9 @@ def render_promise(decisions: Decisions) -> list[str]:
         seen = promise.vintages
         columns = {"promised": seen["promised"].map(show_share)}
         for kind in promise.kept.index:
-            columns |= {f"{kind}: {name}": seen[f"{kind} {name}"].map(_show_seen) for name in ("observed", "error")}
-        columns["cautious level"] = seen["cautious level"].map(_show_seen)
+            columns[f"{kind}: defaulted"] = seen[f"{kind} observed"].map(_show_seen)
+            columns[f"{kind}: s.e."] = seen[f"{kind} error"].map(_show_seen)
+        columns["level"] = seen["cautious level"].map(_show_seen)
         tables.append(make_table(pd.DataFrame(columns).set_axis(seen.index.strftime("%Y-%m-%d"))))
     return tables
 

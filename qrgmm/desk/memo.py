@@ -18,7 +18,7 @@ from qrgmm.desk.decisions import Decisions
 from qrgmm.desk.front import render_front
 from qrgmm.desk.pages import make_page, make_table, write_together
 from qrgmm.desk.panel import panel
-from qrgmm.desk.safeguards import show_number
+from qrgmm.desk.safeguards import show_number, show_share
 from qrgmm.risk import risk_profile
 
 # Sellers that get a section each unless somebody asks for others.
@@ -108,6 +108,9 @@ def render_memo(
             f"<p>Panel and sections are those of {len(chosen):,} of {len(decisions.names):,} sellers; the table above "
             "and decisions.csv hold all. The option --memos NAME ... chooses others.</p>"
         )
+    if decisions.promise is not None:
+        level = show_share(decisions.promise.level)
+        parts.append(f"<p>The panel goes by the law alone; at a largest PD of {level} its loans are cautious.</p>")
     shown = [decisions.names[i] for i in chosen]
     parts.append(panel(decisions.curve[chosen], shown, decisions.unit_revenue[chosen], decisions.limits))
     bar = tqdm(chosen, "memo", disable=None if progress else True)

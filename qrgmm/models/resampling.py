@@ -211,7 +211,7 @@ def _rows_of_units(groups, X, y):
     if len(names) < 2 or (codes < 0).any():
         got = f"{len(names)} in shape {np.shape(groups)}, {int(np.sum(np.less(codes, 0)))} missing"
         raise ValueError(f"groups must have shape ({n_rows},), with at least two groups and none missing, got {got}")
-    return [np.flatnonzero(codes == code) for code in range(len(names))]
+    return np.split(np.argsort(codes, kind="stable"), np.cumsum(np.bincount(codes))[:-1])
 
 
 def _levels_of_units(model, X, units):
