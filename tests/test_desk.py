@@ -757,3 +757,19 @@ def test_refits_keep_a_level_that_is_rare_in_the_history(tmp_path):
     desk.main([*files, "--refits", "20", "--output", str(tmp_path / "out")])
     table = pd.read_csv(tmp_path / "out" / "decisions.csv")
     assert table[["loan", "loan_low", "loan_high"]].notna().all(axis=None)
+
+
+def test_risk_and_warnings_are_those_of_what_is_lent(past, sellers):
+    X, sales = past
+    model = QRGMM(levels=20).fit(X, sales)
+    found = desk.decide(model, X, sales, sellers, {"max_default_probability": 0.1}, "price", n_refits=0, rng=0)
+    amounts, revenue = found.table["amount"].to_numpy(), found.unit_revenue
+    at = found.curve.lower_partial_moment((amounts / revenue)[:, None], 0)[:, 0]
+    np.testing.assert_allclose(found.table["probability_at_amount"], at, atol=1e-12)
+    loss = found.curve.lower_partial_moment((amounts / revenue)[:, None], 1)[:, 0] * revenue
+    np.testing.assert_allclose(found.table["loss_at_amount"], loss, rtol=1e-9)
+    share = found.table["comparable_share_at_amount"].to_numpy()
+    warned = found.table["warnings"].str.contains("comparable").to_numpy()
+    expected = np.clip(share, at, 0.1)
+    beyond = np.abs(share - expected) > 2 * np.sqrt(expected * (1 - expected) / found.comparables.shape[1])
+    np.testing.assert_array_equal(warned, beyond)

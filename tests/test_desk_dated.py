@@ -305,17 +305,22 @@ def test_the_first_page_says_who_decided_on_what(files, tmp_path):
     pages = {name: (tmp_path / "desk" / name).read_text(encoding="utf-8") for name in ("memo.html", "model_card.html")}
     rows = read_rows(pages["memo.html"])
     digest = hashlib.sha256((tmp_path / "history.csv").read_bytes()).hexdigest()[:12]
-    assert rows["Date"] == "2026-02-03" and rows["Decided by"] == "<A> Smith" and rows["Currency"] == "EUR"
+    assert rows["Date"] == "2026-02-03" and rows["Prepared by"] == "<A> Smith" and rows["Currency"] == "EUR"
     assert rows["Data"] == f"history.csv (SHA-256 {digest})" and rows["Past sales"] == "300 of 100 sellers; in units"
     assert rows["Cautious amounts, in all"] == f"{table['amount'].sum():,.0f} EUR to 2 sellers"
     assert rows["By the law alone"] == f"{table['loan'].sum():,.0f} EUR"
-    assert rows["Lost in the worst 5 % of cases"].startswith(f"{table['cvar_part'].sum():,.0f} EUR on average")
+    assert rows["Lost in the worst 5 % of cases"].startswith(f"{table['cvar_part'].sum():,.0f} EUR (")
+    parts, share = table["cvar_part"], table["cvar_part"].sum() / table["amount"].sum()
+    assert f"({share:.1%} of all)" in rows["Lost in the worst 5 % of cases"]
+    assert f"{parts.max() / parts.sum():.0%}" in rows["Most of that"].split(",")[0]
+    assert rows["Expected loss"] == f"{table['loss_at_amount'].sum():,.0f} EUR"
+    assert rows["Before limits on shares"] == f"{table['cautious_loan'].sum():,.0f} EUR"
     assert "kind 60%" in rows["Limits"] and rows["Promise out of sample"].startswith("5% promised; plug-in")
     assert rows["Outside the history's range"] == "0 of 2 sellers" and rows["Horizon"] == "90D"
     shop = table["amount"].iloc[0] / table["amount"].sum()
     assert shop == pytest.approx(0.6) and "Limits on concentration scale it to" in pages["memo.html"]
-    assert "<li>Pledge of stock</li>" in pages["memo.html"] and "Date and signature" in pages["memo.html"]
-    assert "With price " in pages["memo.html"] and "could be lent" in pages["memo.html"]
+    assert "<li>Pledge of stock</li>" in pages["memo.html"] and "Approved: date and signature" in pages["memo.html"]
+    assert "With price " in pages["memo.html"] and "the model would lend" in pages["memo.html"]
     card = pages["model_card.html"]
     assert digest in card and "kiosk, shop" in card and all(text in card for text in NOT_FOR)
     for text in pages.values():
@@ -332,7 +337,7 @@ def test_a_page_without_a_promise_says_so(files):
     desk.write_memo(found, "memo.html", provenance=Provenance(today="2026-02-03"))
     with open("memo.html", encoding="utf-8") as file:
         rows = read_rows(file.read())
-    assert rows["Promise out of sample"] == "not looked at" and rows["Decided by"] == "not stated"
+    assert rows["Promise out of sample"] == "not looked at" and rows["Prepared by"] == "not stated"
     assert rows["Amounts, in all"] == f"{found.table['loan'].sum():,.0f} to 2 sellers"
 
 

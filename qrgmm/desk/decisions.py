@@ -31,6 +31,7 @@ from qrgmm.desk.safeguards import promise_warnings, range_warnings, show_number,
 from qrgmm.desk.sizing import loan_band, place_in_portfolio, revenue_per_unit, size_loans
 from qrgmm.models.law_model import LawModel
 from qrgmm.models.resampling import bootstrap_curves
+from qrgmm.risk import default_probability, expected_loss
 
 PAST = 10_000  # sellers whose laws are predicted at a time: what bounds the memory
 KEPT_LEVELS = (0.01, 0.05, 0.1, 0.2, 0.5)  # of every law, in the table
@@ -61,10 +62,11 @@ class Decisions:
         One row per seller. `loan` is the largest by the law as it was fitted, and risk, limit, band and
         comparable_default_share are those of this loan: see `size_loans`, `loan_band` and `share_below`.
         `cautious_loan` keeps the promise on sales left out, see `qrgmm.desk.promise`. `amount` is what the desk would
-        lend, the cautious loan where there is one, scaled down by `limit_shares`; comparable_share_at_amount and the
-        columns of `place_in_portfolio` are those of it. Then come `least_changes`, flags, and warnings, text that is
-        empty where `qrgmm.desk.safeguards` finds nothing to say. q01 to q50 are quantiles of revenue, in currency, by
-        which a vintage report can tell where in its law an outcome fell.
+        lend, the cautious loan where there is one, scaled down by `limit_shares`; comparable_share_at_amount,
+        probability_at_amount, loss_at_amount and the columns of `place_in_portfolio` are those of it. Then come
+        `least_changes`, flags, and warnings, text that is empty where `qrgmm.desk.safeguards` finds nothing to say.
+        q01 to q50 are quantiles of revenue, in currency, by which a vintage report can tell where in its law an outcome
+        fell.
     drivers : pandas.DataFrame
         See `loan_drivers`.
     comparables : array of int of shape (n_sellers, n_comparable)
@@ -242,15 +244,18 @@ def decide(
     cautious, max_shares = amounts, dict(max_shares or {})
     table["amount"] = amounts = limit_shares(cautious, sellers, max_shares)
     table["comparable_share_at_amount"] = _share_lent(sales[nearest], amounts, revenue)
+    for name, measure in (("probability_at_amount", default_probability), ("loss_at_amount", expected_loss)):
+        table[name] = np.where(amounts > 0, measure(curve, amounts[:, None], unit_revenue=revenue)[:, 0], np.nan)
     place = place_in_portfolio(
         curve, amounts, loading, rng=rng, unit_revenue=revenue, progress=progress
     ).set_axis(sellers.index)
     table = pd.concat([table, place, changes, *([] if flags is None else [flags])], axis=1)
-    # A probability of 0 stands for one below that of the knot at which the loan lies.
-    known = np.maximum(first_level, curve.cdf((loans / revenue)[:, None])[:, 0])
-    promises = promise_warnings(
-        table["comparable_default_share"], table["default_probability"], nearest.shape[1], known
-    )
+    # What is lent may default as often as was promised, and as seldom as its law says. A probability of 0 stands for
+    # one below that of the knot at which the loan lies.
+    seen = table["comparable_share_at_amount"]
+    expected = np.clip(seen, table["probability_at_amount"], table["default_probability"])
+    known = np.maximum(first_level, curve.cdf((amounts / revenue)[:, None])[:, 0])
+    promises = promise_warnings(seen, expected, nearest.shape[1], known)
     table["warnings"] = ["; ".join(a + b) for a, b in zip(doubts, promises)]
     floored = (raw.values < 0).sum(axis=1)
     source = str(history.attrs.get("source", "history"))

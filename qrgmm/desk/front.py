@@ -15,6 +15,7 @@ from qrgmm.desk.promise import judge_promise
 from qrgmm.desk.safeguards import show_number, show_share
 
 BLANK = "&nbsp;" * 40
+MOST_NAMED = 3  # sellers who add most to the tail
 
 
 def render_front(decisions: Decisions, provenance: Provenance) -> list[str]:
@@ -40,11 +41,14 @@ def render_front(decisions: Decisions, provenance: Provenance) -> list[str]:
     limits = ", ".join(f"{_plain(name)} {show_number(limit)}" for name, limit in decisions.limits.items())
     shares = ", ".join(f"{name} {show_share(share)}" for name, share in decisions.max_shares.items())
     sellers = "" if provenance.n_groups is None else f" of {provenance.n_groups:,} sellers"
-    tail = float(np.nansum(decisions.table["cvar_part"]))
+    parts = decisions.table["cvar_part"].fillna(0.0).to_numpy()
+    tail, largest = parts.sum(), np.argsort(-parts, kind="stable")[:MOST_NAMED]
+    whole = decisions.table.get("cautious_loan", decisions.table["loan"])
+    share = f" ({tail / amounts.sum():.1%} of all)" if amounts.sum() > 0 else ""
     currency = f" {provenance.currency}" if provenance.currency else ""
     rows = {
         "Date": provenance.today,
-        "Decided by": provenance.officer,
+        "Prepared by": provenance.officer,
         "Data": f"{decisions.source} {provenance.data_hash and f'(SHA-256 {provenance.data_hash})'}",
         "Past sales": f"{decisions.n_past:,}{sellers}; in {decisions.unit}",
         "Model": f"{provenance.model} {provenance.model_hash and f'(SHA-256 {provenance.model_hash})'}",
@@ -55,21 +59,26 @@ def render_front(decisions: Decisions, provenance: Provenance) -> list[str]:
         "Without a history": f"{len(decisions.missing):,} more who asked, no loan" if decisions.missing else "none",
         "Promise out of sample": _say_promise(decisions),
         "Cautious amounts, in all": f"{amounts.sum():,.0f}{currency} to {(amounts > 0).sum():,} sellers",
+        "Before limits on shares": f"{whole.sum():,.0f}{currency}",
         "By the law alone": f"{decisions.table['loan'].sum():,.0f}{currency}",
-        "Lost in the worst 5 % of cases": f"{tail:,.0f}{currency} on average, if every seller loads "
+        "Expected loss": f"{decisions.table['loss_at_amount'].sum():,.0f}{currency}",
+        "Lost in the worst 5 % of cases": f"{tail:,.0f}{currency}{share} on average, if every seller loads "
         f"{decisions.loading:g} on one common factor",
+        "Most of that": ", ".join(f"{decisions.names[i]} {parts[i] / tail:.0%}" for i in largest if parts[i] > 0),
     }
+    if not decisions.max_shares:
+        del rows["Before limits on shares"]
     if decisions.promise is None:
         rows["Amounts, in all"] = rows.pop("Cautious amounts, in all")
     facts = pd.DataFrame({"": [" ".join(text.split()) or "not stated" for text in rows.values()]}, list(rows))
-    override = pd.DataFrame({"": [BLANK] * 3}, ["Amounts decided otherwise", "Reason", "Date and signature"])
+    signed = pd.DataFrame({"": [BLANK] * 3}, ["Amounts decided otherwise", "Reason", "Approved: date and signature"])
     return [
-        make_table(facts),
+        make_table(facts).replace('class="dataframe"', 'class="dataframe facts"', 1),
         *render_promise(decisions),
         *_conditions(decisions, provenance),
-        "<h2>Override</h2>",
+        "<h2>Approval, and override</h2>",
         "<p>Who decides otherwise for a seller says so here.</p>",
-        make_table(override).replace("&amp;nbsp;", "&nbsp;"),
+        make_table(signed).replace("&amp;nbsp;", "&nbsp;"),
         "<h2>Notes</h2>",
         *(f"<p>{html.escape(note, quote=False)}</p>" for note in decisions.notes),
     ]

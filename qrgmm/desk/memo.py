@@ -90,10 +90,10 @@ def render_memo(
     table = decisions.table
     summary = {
         "amount": [f"{amount:,.0f}" if amount > 0 else "no loan" for amount in table["amount"]],
-        "by the law alone": [f"{loan:,.0f}" for loan in table["loan"]],
         "its PD": _show_probabilities(decisions),
-        "its EL": [_blank("{:,.1f}", value) for value in table["expected_loss"]],
-        "its binding limit": table["binding"].map(_plain).to_numpy(),
+        "its EL": [_blank("{:,.1f}", value) for value in table["loss_at_amount"]],
+        "by the law alone": [f"{loan:,.0f}" for loan in table["loan"]],
+        "where limited by": table["binding"].map(_plain).to_numpy(),
         "warnings": [f"{len(text.split('; '))}" if text else "" for text in table["warnings"]],
     }
     parts = [
@@ -110,7 +110,8 @@ def render_memo(
         )
     if decisions.promise is not None:
         level = show_share(decisions.promise.level)
-        parts.append(f"<p>The panel goes by the law alone; at a largest PD of {level} its loans are cautious.</p>")
+        words = f"The panel knows no limits on shares; its loans are cautious at a largest PD of {level}."
+        parts.append(f"<p>{words}</p>")
     shown = [decisions.names[i] for i in chosen]
     parts.append(panel(decisions.curve[chosen], shown, decisions.unit_revenue[chosen], decisions.limits))
     bar = tqdm(chosen, "memo", disable=None if progress else True)
@@ -180,8 +181,8 @@ def _write_changes(row):
         name, value = column.removeprefix("reach_"), row[column]
         known = not pd.isna(value)
         sentences.append(
-            f"With {name} {_show(value)}, all else as it is, {row[f'{column}_loan']:,.0f} could be lent."
-            if known else f"No usual value of {name} alone would raise the loan by a tenth."
+            f"With {name} {_show(value)}, all else as it is, the model would lend {row[f'{column}_loan']:,.0f}."
+            if known else f"No usual value of {name} alone would raise what it lends by a tenth."
         )  # fmt: skip
     return sentences
 
@@ -265,8 +266,8 @@ def _blank(form, value):
 
 def _show_probabilities(decisions):
     """Default probabilities as text; at the lowest knot of a law they are not 0, but not known either."""
-    curve, probabilities = decisions.curve, decisions.table["default_probability"]
-    sales = decisions.table["loan"].to_numpy() / decisions.unit_revenue
+    curve, probabilities = decisions.curve, decisions.table["probability_at_amount"]
+    sales = decisions.table["amount"].to_numpy() / decisions.unit_revenue
     known = np.maximum(curve.up_to[..., 0], curve.cdf(sales[:, None])[:, 0])
     shown = [_blank("{:.2%}", value) for value in probabilities]
     return [f"below {level:.2%}" if value == 0 else text for text, value, level in zip(shown, probabilities, known)]
