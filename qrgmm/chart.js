@@ -4,11 +4,13 @@ globalThis.qrgmmChart = (() => {
   "use strict";
 
   const places = (x) => Math.abs(x) < 100 ? 2 : Math.abs(x) < 1000 ? 1 : 0;
-  const money = (x) => x.toLocaleString("en-GB", { minimumFractionDigits: places(x), maximumFractionDigits: places(x) });
-  const round = (x) => x.toLocaleString("en-GB", { maximumFractionDigits: places(x) });
+  const write = (x, minimumFractionDigits, maximumFractionDigits) =>
+    x.toLocaleString("en-GB", { minimumFractionDigits, maximumFractionDigits });
+  const money = (x) => write(x, places(x), places(x));
+  const round = (x) => write(x, 0, places(x));
   const percent = (x) => {
     const digits = x > 0 && x < 0.01 ? Math.min(1 - Math.floor(Math.log10(100 * x)) + 1, 12) : 2;
-    return `${(100 * x).toLocaleString("en-GB", { minimumFractionDigits: 1, maximumFractionDigits: digits })} %`;
+    return `${write(100 * x, 1, digits)} %`;
   };
   const share = (x) => `${Math.round(100 * x)} %`;
 

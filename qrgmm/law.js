@@ -1,6 +1,6 @@
-// A law of sales in a page: the risk of a loan, exactly as qrgmm.risk computes it. A law is its knots q and two lists, the
-// probability below each knot and up to it, which several laws may share. No library; qrgmm.moving puts this file into
-// the pages that need it, and the panel of qrgmm.desk into every memo.
+// A law of sales in a page: the risk of a loan, exactly as qrgmm.risk computes it. A law is its knots q and two lists,
+// the probability below each knot and up to it, which several laws may share. No library; the book has this file for
+// its figures that move, and the panel of qrgmm.desk puts it into every memo.
 globalThis.qrgmmLaw = (() => {
   "use strict";
 
@@ -39,9 +39,11 @@ globalThis.qrgmmLaw = (() => {
     return q[knot] - share * (q[knot] - q[left]);
   }
 
-  // The sales that pay the loan; where those on a knot do up to rounding, that knot. Products with powers of two are exact.
+  // The sales that pay the loan; where those on a knot do up to rounding, that knot. Products with powers of two are
+  // exact.
   function breakEven(q, revenue, loan) {
-    const sales = loan / revenue, slack = Number.isInteger(Math.log2(revenue)) ? 0 : 2 * Number.EPSILON * Math.abs(sales);
+    const sales = loan / revenue;
+    const slack = Number.isInteger(Math.log2(revenue)) ? 0 : 2 * Number.EPSILON * Math.abs(sales);
     const knot = q[Math.min(countKnots(q, sales - slack, false), q.length - 1)];
     return Math.abs(knot - sales) <= slack ? knot : sales;
   }
@@ -108,8 +110,12 @@ globalThis.qrgmmLaw = (() => {
     if (limits.max_default_probability != null) {
       bounds.push(largestByProbability(law, q, revenue, limits.max_default_probability));
     }
-    if (limits.max_expected_loss != null) bounds.push(revenue * largestByLoss(law, q, limits.max_expected_loss / revenue, 0));
-    if (limits.max_expected_loss_rate != null) bounds.push(revenue * largestByLoss(law, q, 0, limits.max_expected_loss_rate));
+    if (limits.max_expected_loss != null) {
+      bounds.push(revenue * largestByLoss(law, q, limits.max_expected_loss / revenue, 0));
+    }
+    if (limits.max_expected_loss_rate != null) {
+      bounds.push(revenue * largestByLoss(law, q, 0, limits.max_expected_loss_rate));
+    }
     if (limits.max_conditional_value_at_risk != null) {
       bounds.push(revenue * largestByTailLoss(law, q, limits.max_conditional_value_at_risk / revenue, 0.05));
     }

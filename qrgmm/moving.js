@@ -15,6 +15,8 @@
       return { ...risk, root_squared_loss: Math.sqrt(risk.squared_loss) };
     };
     const now = at(chosen), given = now.loss_given_default, top = data.loans.at(-1);
+    const exact = probabilityLine(data, data.values, data.unit_revenue, top);
+    const ofLoan = () => `${money(given)} (${percent(given / chosen)} of the loan)`;
     const panels = Object.entries(data.closed_form).map(([name, truth], i) => {
       const probability = name === "default_probability";
       const values = data.loans.map((each) => at(each)[name]);
@@ -26,7 +28,7 @@
       return plot.draw([
         plot.upright(data.loan, "chart-quiet"),
         plot.line(zip(data.loans, truth), "chart-black"),
-        plot.line(probability ? probabilityLine(data, data.values, data.unit_revenue, top) : zip(data.loans, values), "chart-2"),
+        plot.line(probability ? exact : zip(data.loans, values), "chart-2"),
         plot.upright(chosen, "chart-now"),
         plot.dot(chosen, now[name], "chart-2"),
       ]);
@@ -35,7 +37,7 @@
       loan: [chosen, round(chosen)],
       default_probability: [now.default_probability, percent(now.default_probability)],
       expected_loss: [now.expected_loss, money(now.expected_loss)],
-      loss_given_default: [given, Number.isNaN(given) ? "no default possible" : `${money(given)} (${percent(given / chosen)} of the loan)`],
+      loss_given_default: [given, Number.isNaN(given) ? "no default possible" : ofLoan()],
       root_squared_loss: [now.root_squared_loss, money(now.root_squared_loss)],
     };
     const words = `A loan of ${round(chosen)} defaults with probability ${values.default_probability[1]}; ` +
@@ -43,12 +45,13 @@
     return { values, panels, words };
   }
 
-  // Chapter 2: the loan that a law with the right mean and spread grants, and what it does in truth. All mixtures of the
-  // two laws have that mean and spread, too.
+  // Chapter 2: the loan that a law with the right mean and spread grants, and what it does in truth. All mixtures of
+  // the two laws have that mean and spread, too.
   function lookAlike(data, { limit, part }) {
     const w = part / 100, r = data.unit_revenue, allowed = { max_default_probability: limit / 100 };
     const mix = (own, others) => own.map((each, i) => (1 - w) * each + w * others[i]);
-    const truth = data.truth, model = { below: mix(data.model.below, truth.below), up_to: mix(data.model.up_to, truth.up_to) };
+    const truth = data.truth;
+    const model = { below: mix(data.model.below, truth.below), up_to: mix(data.model.up_to, truth.up_to) };
     const lent = largestLoan(model, data.values, r, allowed), right = largestLoan(truth, data.values, r, allowed);
     const promised = riskAt(model, data.values, r, lent).default_probability;
     const came = riskAt(truth, data.values, r, lent).default_probability;
@@ -108,10 +111,13 @@
 
     const lineOf = (i) => ends.map((x) => [x, data.coef[i][0] + data.coef[i][1] * x]);
     const highest = Math.max(...data.rows.map((row) => row[1]));
-    const table = axes({ x: ends, y: upTo(highest), xLabel: "spend (currency a month)", yLabel: "sales (units a month)" });
+    const table = axes({
+      x: ends, y: upTo(highest), xLabel: "spend (currency a month)", yLabel: "sales (units a month)",
+    });
     const all = [...raw, ...truth], across = (values) => zip(data.levels, values);
     const quantiles = axes({
-      x: [0, 1], y: [Math.min(...all), Math.max(...all)], xLabel: "level", yLabel: `sales quantile at a spend of ${round(spend)}`,
+      x: [0, 1], y: [Math.min(...all), Math.max(...all)], xLabel: "level",
+      yLabel: `sales quantile at a spend of ${round(spend)}`,
     });
     const panels = [
       table.draw([
@@ -130,11 +136,11 @@
         ...chosen.map((i, k) => quantiles.dot(data.levels[i], raw[i], `chart-${k + 1}`)),
       ]),
     ];
-    const level = (i) => Number(data.levels[i].toFixed(6));
+    const [one, other] = chosen.map((i) => String(Number(data.levels[i].toFixed(6))));
     const values = {
       spend: [spend, round(spend)],
-      first: [data.levels[chosen[0]], `${level(chosen[0])}`],
-      second: [data.levels[chosen[1]], `${level(chosen[1])}`],
+      first: [data.levels[chosen[0]], one],
+      second: [data.levels[chosen[1]], other],
       fitted_first: [raw[chosen[0]], money(raw[chosen[0]])],
       fitted_second: [raw[chosen[1]], money(raw[chosen[1]])],
       sorted_first: [sorted[chosen[0]], money(sorted[chosen[0]])],
@@ -144,8 +150,8 @@
       crossed: [crossed, percent(crossed)],
       saved: [saved, `${money(saved)} units`],
     };
-    const words = `At a spend of ${round(spend)} the line of level ${level(chosen[0])} is at ${values.fitted_first[1]} and that of ` +
-      `level ${level(chosen[1])} at ${values.fitted_second[1]}; ${values.crossed[1]} of neighbours are in the wrong order.`;
+    const words = `At a spend of ${round(spend)} the line of level ${one} is at ${values.fitted_first[1]} and that ` +
+      `of level ${other} at ${values.fitted_second[1]}; ${values.crossed[1]} of neighbours are in the wrong order.`;
     return { values, panels, words };
   }
 
@@ -170,7 +176,9 @@
     const xTicks = Array.from({ length: 12 }, (_, i) => Date.UTC(year, 3 * i) / 864e5);
     const xText = (t) => dateOf(t, { month: "short", year: "2-digit" });
     const date = { x, xTicks: xTicks.filter((_, i) => i % 2 === 0), xText, xLabel: "origin" };
-    const clock = axes({ ...date, y: [0, origins.length], yTicks: [], xLabel: "vintages, from origin to end of horizon" });
+    const clock = axes({
+      ...date, y: [0, origins.length], yTicks: [], xLabel: "vintages, from origin to end of horizon",
+    });
     const highest = upTo(Math.max(...Object.values(data.levels).flat(), ...Object.values(data.shares).flat()));
     const left = axes({ ...date, y: highest, yText: share, yLabel: "level of the loans" });
     const right = axes({ ...date, y: highest, yText: share, yLabel: "loans that defaulted" });
@@ -178,8 +186,8 @@
     const panels = [
       clock.draw([
         ...origins.map((origin, i) => {
-          const height = origins.length - i - 0.5, kind = i < known ? "chart-1" : i < granted ? "chart-now" : "chart-quiet";
-          return clock.level(height, kind, origin, ends[i]);
+          const kind = i < known ? "chart-1" : i < granted ? "chart-now" : "chart-quiet";
+          return clock.level(origins.length - i - 0.5, kind, origin, ends[i]);
         }),
         clock.upright(day, "chart-now"),
       ]),
@@ -206,10 +214,11 @@
     };
     names.forEach((name, k) => {
       const came = last < n ? data.shares[name][last] : NaN;
-      values[`recipe_${k}`] = [came, `at ${tenths(data.levels[name][last])}: ${last < n ? `${tenths(came)} default` : "not seen"}`];
+      const then = last < n ? `${tenths(came)} default` : "not seen";
+      values[`recipe_${k}`] = [came, `at ${tenths(data.levels[name][last])}: ${then}`];
     });
-    const words = `On ${longDate(day)} the outcomes of ${known} vintages are known and ${granted - known} are running; ` +
-      `what is known asks for the level ${percent(level)}.`;
+    const words = `On ${longDate(day)} the outcomes of ${known} vintages are known and ${granted - known} are ` +
+      `running; what is known asks for the level ${percent(level)}.`;
     return { values, panels, words };
   }
 

@@ -219,7 +219,7 @@ def look_alike_figure(
         still=still,
         controls=[
             slider("limit", "Largest PD that the lender allows", 1, 20, 0.5, f"{100 * limit:g}"),
-            slider("part", "Part of the truth mixed into the model", 0, 100, 5, 0),
+            slider("part", "Truth mixed into the model", 0, 100, 5, 0),
         ],
         numbers={
             "lent": "The model lends",
@@ -408,14 +408,14 @@ def vintage_figure(
         controls=[slider("day", "Day", days[0], end, 1, days[len(places) - 1])],
         numbers={
             "known": "Vintages known",
+            "level": "Level that they ask for",
             "running": "Vintages still running",
-            "level": "Level that these ask for",
             "newest": "Newest vintage",
-            "seen_on": "Its outcomes are known on",
+            "seen_on": "Known on",
             **{f"recipe_{i}": recipe for i, recipe in enumerate(levels)},
         },
         plots=["Vintages as bars in time", "Levels by origin", "Shares that defaulted by origin"],
-        key=[("quiet", "rings: not known on the day")],
+        key=[("1", "blue bars: known on the day"), ("quiet", "rings: not known")],
         styles={f"recipe_{i}": style for i, style in enumerate(["black", "1", "2", "3"])},
     )
 

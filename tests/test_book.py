@@ -191,6 +191,15 @@ def test_code_of_figures_and_imports_is_folded(page):
 
 
 @each_chapter
+def test_a_page_has_the_script_of_moving_figures_if_it_has_one(page):
+    figures = read(page).select("[data-moving]")
+    fetched = {Path(urlsplit(address).path).name for address in find_fetches(parse(page))}
+    assert fetched & {"moving.js", "moving.css"} == ({"moving.js", "moving.css"} if figures else set())
+    for figure in figures:
+        assert read(page).select(f"figure#{figure['data-still']} img[alt]"), "a still one in whose place it stands"
+
+
+@each_chapter
 def test_shown_sources_are_python_and_folded_if_long(page):
     for cell in read(page).select("div.cell.tag_shows-source"):
         sources = cell.select(".cell_output .highlight-python")

@@ -303,6 +303,12 @@ def test_a_figure_is_small_has_words_and_asks_no_host(kind):
     assert len(outputs) == len(set(outputs)) and 'aria-live="polite"' in text
 
 
+def test_nothing_moves_by_itself():
+    """So that readers who ask for less motion need no other page."""
+    text = "".join(path.read_text(encoding="utf-8") for path in [*SHARED, moving.SCRIPT])
+    assert not re.search("animat|transition|requestAnimationFrame|setInterval|scrollIntoView", text)
+
+
 @each_kind
 def test_a_figure_takes_the_place_of_one_that_stands_above_it(kind):
     outputs, notebook = read_outputs(kind)

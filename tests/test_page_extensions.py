@@ -22,6 +22,8 @@ SOURCE = "def f(\n    x,\n) -> int:\n    y = x\n\n    return y\n"
         ("x = 1\nimport a\nimport b", [], None),
         ("ax.plot(x)\nplt.show()\n", [], "The code of this figure"),
         ("assert x\nax.plot(x)\nplt.show()", [], None),
+        ("x = f()\nmoving.loan_figure(\n    x, still='fig-a'\n)", [], "The code that moves it"),
+        ("figure = moving.loan_figure(x)", [], None),
         ("ax.plot(x)\nplt.show()", ["solution"], None),
         ("import a", ["parameters"], None),
         ("x = 1", [], None),

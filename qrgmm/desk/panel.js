@@ -1,5 +1,5 @@
-// The lender's desk in a page: the controls that move a loan, and the risk that goes with it. qrgmm.desk.panel puts this
-// file, after law.js and chart.js, into the chapter's page and into every memo.
+// The lender's desk in a page: the controls that move a loan, and the risk that goes with it. qrgmm.desk.panel puts
+// this file, after law.js and chart.js, into the chapter's page and into every memo.
 (() => {
   "use strict";
   const { quantile, riskAt, largestLoan, probabilityLine } = globalThis.qrgmmLaw;
