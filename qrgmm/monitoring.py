@@ -19,7 +19,12 @@ N_PARTS, N_LEVELS = 1000, 199
 SAME_RHYTHM = 1e6  # the concentration where sellers agree better than chance would have them
 
 
-def law_of_the_rest(curve: QuantileCurve, sold: ArrayLike, share: ArrayLike, concentration: ArrayLike) -> QuantileCurve:
+def law_of_the_rest(
+    curve: QuantileCurve,
+    sold: ArrayLike,
+    share: ArrayLike,
+    concentration: ArrayLike,
+) -> QuantileCurve:
     r"""Return the laws of what is still to be sold, given what was sold so far.
 
     Of :math:`D` units a part :math:`S` is sold by now, on average the share :math:`w`; how much that varies from seller
@@ -65,13 +70,15 @@ def law_of_the_rest(curve: QuantileCurve, sold: ArrayLike, share: ArrayLike, con
     """
     if curve.values.min() < 0:
         got = f"got {curve.values.min():g}"
-        raise ValueError(f"curve must have no sales below 0, see QuantileCurve.clip, {got}")
+        raise ValueError(f"curve must have no sales below 0, see its clip, {got}")
     so_far = _positive_per_row("sold", sold, curve, or_zero=True)
-    kappa, part = _positive_per_row("concentration", concentration, curve), _share(share, curve)
+    kappa = _positive_per_row("concentration", concentration, curve)
+    part = _share(share, curve)
     total = curve.ppf((np.arange(N_PARTS) + 0.5) / N_PARTS)
     total[:, -1] = np.maximum(total[:, -1], so_far[:, 0])
     rest, early, late = (total - so_far).clip(0), kappa * part, kappa * (1 - part)
-    chance = gammaln(total + 1) - gammaln(rest + 1) + betaln(so_far + early, rest + late)
+    chance = betaln(so_far + early, rest + late)
+    chance += gammaln(total + 1) - gammaln(rest + 1)
     chance = np.where(total >= so_far, chance, -np.inf)
     weight = np.exp(chance - chance.max(axis=1, keepdims=True))
     weight /= weight.sum(axis=1, keepdims=True)
