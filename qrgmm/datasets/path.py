@@ -70,7 +70,7 @@ def sales_path(
     if absent:
         raise ValueError(f"items has no columns {name_few(absent)}; it has {name_few(list(items))}")
     steps = check_points("days", days, 1, low=0.0)[0] * SECONDS
-    sales = items[wanted].sort_values(date, kind="stable")
+    sales = items[wanted].sort_values(date, kind="stable", ignore_index=True)
     end = sales[date].iloc[-1].normalize() + pd.Timedelta("1D") if until is None else pd.Timestamp(until)
     names = pd.Index(sales[seller].unique())
     first = min(sales[date].iloc[0], panel["origin"].min())
@@ -82,9 +82,10 @@ def sales_path(
     code = names.get_indexer(sales[seller])
     place = code * length + ((sales[date] - first) / pd.Timedelta("1s")).to_numpy()
     order = np.argsort(place, kind="stable")
-    revenue = (sales[price] * (sales[quantity] if quantity else 1.0)).to_numpy(float)[order]
-    before = np.r_[0.0, np.cumsum(revenue)]
-    known = names.get_indexer(panel["seller"])[:, None]
-    reached = before[np.searchsorted(place[order], known * length + moments)]
+    revenue = sales[price] * (sales[quantity] if quantity else 1.0)
+    so_far = np.append(revenue.iloc[order].groupby(code[order]).cumsum(), 0.0)
+    known, last_seller = names.get_indexer(panel["seller"])[:, None], np.append(code[order], -1)
+    last_sale = np.searchsorted(place[order], known * length + moments) - 1
+    reached = np.where(last_seller[last_sale] == known, so_far[last_sale], 0.0)
     path = np.where(known >= 0, reached[:, 1:] - reached[:, :1], 0.0).clip(0)
     return np.where(moments[:, 1:] <= last, path, np.nan)
