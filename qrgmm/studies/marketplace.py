@@ -68,6 +68,31 @@ def gift_panel() -> pd.DataFrame:
     return seller_panel(load_online_retail(), pd.date_range("2011-03-01", "2011-09-01", freq="MS"), HORIZON, **options)
 
 
+def choose_sellers(panel: pd.DataFrame, n_sellers: int | None, rng: np.random.Generator) -> pd.DataFrame:
+    """Return the rows of so many sellers of a panel, drawn at random; None for all.
+
+    Parameters
+    ----------
+    panel : pandas.DataFrame
+    n_sellers : int, optional
+    rng : numpy.random.Generator
+
+    Returns
+    -------
+    pandas.DataFrame
+
+    Examples
+    --------
+    >>> panel = pd.DataFrame({"seller": list("aabbc")})
+    >>> choose_sellers(panel, 2, np.random.default_rng(0))["seller"].nunique()
+    2
+    """
+    if n_sellers is None:
+        return panel
+    names = panel["seller"].unique()
+    return panel[panel["seller"].isin(rng.choice(names, n_sellers, replace=False))].reset_index(drop=True)
+
+
 def compare_splits(
     load: Callable[[], pd.DataFrame],
     rng: np.random.Generator,
@@ -94,7 +119,7 @@ def compare_splits(
     list of tuple
         Rows (model, test, metric, x, value); the test is "random rows" or "new sellers".
     """
-    panel = _choose_sellers(load(), n_sellers, rng)
+    panel = choose_sellers(load(), n_sellers, rng)
     seed, rows = int(rng.integers(2**31)), []
     for test, split in (("random rows", ShuffleSplit), ("new sellers", GroupShuffleSplit)):
         splitter = split(1, test_size=TEST_SHARE, random_state=seed)
@@ -128,7 +153,7 @@ def backtest_models(
     list of tuple
         Rows (model, test, metric, x, value); the test is the day of the origin.
     """
-    panel = _choose_sellers(load(), n_sellers, rng)
+    panel = choose_sellers(load(), n_sellers, rng)
     vintages = split_vintages(panel["origin"], HORIZON, min_origins=min_origins)
     rows = []
     for vintage in vintages[-(n_vintages or len(vintages)) :]:
@@ -225,13 +250,6 @@ def _compare(models, train, left_out, test, rng, n_members):
         curve = fit_to_sellers(name, train, rng, n_members)(left_out)
         found += [(name, test, *row) for row in score_promises(curve, left_out, rng)]
     return found
-
-
-def _choose_sellers(panel, n_sellers, rng):
-    if n_sellers is None:
-        return panel
-    names = panel["seller"].unique()
-    return panel[panel["seller"].isin(rng.choice(names, n_sellers, replace=False))].reset_index(drop=True)
 
 
 _TINY = {"n_sellers": 120, "n_members": 2, "models": ["own_past", "two_part", "qrgmm_deepfm_seller", "two_part_forest"]}

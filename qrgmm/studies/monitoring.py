@@ -18,7 +18,7 @@ from qrgmm.models.metamodel import QRGMM
 from qrgmm.models.two_part import TwoPart
 from qrgmm.monitoring import first_warning, fit_rhythm, law_of_the_rest
 from qrgmm.risk import default_probability, largest_loan
-from qrgmm.studies.marketplace import GRID, HORIZON, MIN_ORIGINS, OTHER, marketplace_panel
+from qrgmm.studies.marketplace import GRID, HORIZON, MIN_ORIGINS, OTHER, choose_sellers, marketplace_panel
 from qrgmm.studies.promise import CLOCKS
 from qrgmm.studies.sales import predict_quietly
 from qrgmm.studies.study import Study, score_rows
@@ -165,11 +165,8 @@ def watch_vintages(
         the rest as a share of the last quarter's revenue, x the week; for each rule the sums of `score_warnings`, x how
         strict it is.
     """
-    panel = marketplace_panel()
+    panel = choose_sellers(marketplace_panel(), n_sellers, rng)
     path = sales_path(load_marketplace(), panel, [*(7 * np.arange(1, N_WEEKS + 1)), N_DAYS])
-    if n_sellers is not None:
-        chosen = panel["seller"].isin(rng.choice(panel["seller"].unique(), n_sellers, replace=False)).to_numpy()
-        panel, path = panel[chosen].reset_index(drop=True), path[chosen]
     vintages = split_vintages(panel["origin"], HORIZON, min_origins=MIN_ORIGINS)
     found = []
     for vintage in vintages[-(n_vintages or len(vintages)) :]:

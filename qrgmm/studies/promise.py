@@ -22,7 +22,7 @@ from qrgmm.models.resampling import left_out_levels
 from qrgmm.models.two_part import TwoPart
 from qrgmm.recalibration import recalibrated_level
 from qrgmm.risk import largest_loan
-from qrgmm.studies.marketplace import GRID, HORIZON, MIN_ORIGINS, OTHER, marketplace_panel
+from qrgmm.studies.marketplace import GRID, HORIZON, MIN_ORIGINS, OTHER, choose_sellers, marketplace_panel
 from qrgmm.studies.sales import predict_quietly
 from qrgmm.studies.study import Study, score_rows
 
@@ -151,10 +151,7 @@ def keep_promise_in_time(
     list of tuple
         As `keep_promise`; the test is the day of the origin, x the promise.
     """
-    panel = marketplace_panel()
-    if n_sellers is not None:
-        names = rng.choice(panel["seller"].unique(), n_sellers, replace=False)
-        panel = panel[panel["seller"].isin(names)].reset_index(drop=True)
+    panel = choose_sellers(marketplace_panel(), n_sellers, rng)
     columns = [name for name in panel.attrs["covariates"] if name not in CLOCKS]
     model, found = TwoPart(QRGMM(GRID, OTHER), encoder=OTHER), []
     vintages = split_vintages(panel["origin"], HORIZON, min_origins=MIN_ORIGINS)
