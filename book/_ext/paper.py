@@ -12,7 +12,7 @@ from pathlib import Path
 from docutils import nodes
 from myst_nb.sphinx_ import HideCodeCellNode
 from paper_tables import set_frame
-from sphinx.addnodes import number_reference, start_of_file, toctree
+from sphinx.addnodes import number_reference, start_of_file, tabular_col_spec, toctree
 from sphinx.transforms.post_transforms import SphinxPostTransform
 from sphinx.writers.latex import LaTeXTranslator
 from sphinx_exercise.nodes import exercise_enumerable_node, solution_node
@@ -22,11 +22,11 @@ import qrgmm
 
 LOOK = Path(__file__).with_suffix(".tex")
 NOTE = (
-    "This is the book on paper. The code of imports and figures is left out, and figures that can be moved stand still: "
-    "its pages for a browser and its notebooks have both. Solutions are gathered in an appendix."
+    "So it is in a browser. On paper the code of imports and figures is left out, figures that can be moved stand "
+    "still, and solutions are gathered in an appendix; the notebooks have all of it."
 )
 STATEMENTS = {exercise_enumerable_node: "exercise"} | {kind: name for name, kind in NODE_TYPES.items()}
-LINE = 90  # characters of a table that fit beside each other
+LINE, SHORT = 90, 16  # characters of a table that fit beside each other; those of a column that is not to be broken
 
 
 def define_macros(macros):
@@ -102,7 +102,9 @@ class Paper(SphinxPostTransform):
             box = nodes.admonition("", title, *node[1].children)
             node.replace_self([nodes.target("", "", ids=node["ids"]), box])
         for node in self.find(proof_node):
-            node.replace_self([*node[0].children, raw(r"\bookqed")])
+            proof = node[0].children
+            (proof[-1] if isinstance(proof[-1], nodes.paragraph) else proof).append(raw(r"\bookqed"))
+            node.replace_self(proof)
 
     def find_number(self, page, kind, name):
         return ".".join(map(str, self.env.toc_fignumbers[page][kind][name]))
@@ -142,18 +144,24 @@ class Paper(SphinxPostTransform):
         return [nodes.Text(f"{number[0]}. " if number else ""), *self.env.titles[page].deepcopy().children]
 
     def arrange(self, answers):
-        """Put the first page into a chapter of its own, a heading before each part, and the answers before appendices."""
+        """Make a chapter of the first page, put a heading before each part, and the answers before other appendices."""
         book = self.document.next_node(nodes.section)
         captions = [tree["caption"] for tree in self.env.get_doctree(self.app.config.root_doc).findall(toctree)]
         parts = [node for node in self.find(nodes.compound) if find_page(node) == self.document["docname"]]
         for part in parts:
             part.parent.remove(part)
-        about = nodes.section("", nodes.title("", "About this book"), *book[1:], nodes.paragraph("", NOTE), ids=["about"])
+        about = nodes.section(
+            "", nodes.title("", "About this book"), *book[1:], nodes.paragraph("", NOTE), ids=["about"]
+        )
         book[1:] = [raw(r"\unnumbered"), about]
         for part, caption in zip(parts, captions, strict=True):
-            numeral, _, name = caption.rpartition(" ") if caption == "Appendices" else caption.partition(" ")
+            numeral, name = re.fullmatch(r"([IVX]+ )?(.+)", caption).groups()
             book += [raw((r"\numbered" if numeral else r"\unnumbered") + rf"\part{{{name}}}"), part]
-        parts[-1].insert(0, answers)
+        parts[-1].insert(0, [raw(r"\addtocontents{toc}{\setcounter{tocdepth}{0}}"), answers])
+        for page in self.find(start_of_file):
+            if page["docname"] == "book/api":
+                page.insert(0, raw(r"\footnotesize"))
+                page.append(raw(r"\normalsize"))
 
 
 def link_to(page, name, *words):
@@ -169,13 +177,16 @@ def name_statement(node):
 
 
 def fit_columns(table):
-    """Give the columns of a table widths by their longest cells, where lines of it don't fit."""
+    """Where lines of a table don't fit, give short columns what they need, and let the others share the rest."""
     rows = [[len(cell.astext()) for cell in row] for row in table.findall(nodes.row)]
-    longest = [max(column) for column in zip(*rows, strict=True)]
+    longest = [max(column) + 2 for column in zip(*rows, strict=True)]
     if sum(longest) > LINE:
-        for spec, length in zip(table.findall(nodes.colspec), longest, strict=True):
-            spec["colwidth"] = max(8, min(length, LINE // 2))
-        table["classes"] = ["colwidths-given"]
+        shares = [n if n <= SHORT else 0 for n in longest]
+        long = [min(n, 3 * SHORT) if n > SHORT else 0 for n in longest]
+        widths = [share or (LINE - sum(shares)) * n // sum(long) for share, n in zip(shares, long, strict=True)]
+        spec = "".join(rf">{{\raggedright\arraybackslash}}\X{{{width}}}{{{sum(widths)}}}" for width in widths)
+        table.parent.insert(table.parent.index(table), tabular_col_spec(spec=spec))
+        table["classes"] = ["longtable"]
 
 
 def setup(app):

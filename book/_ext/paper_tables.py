@@ -1,4 +1,4 @@
-"""A data frame as LaTeX: its table in HTML -> booktabs, columns of numbers to the right, made smaller where too wide."""
+"""A data frame on paper: its table in HTML -> LaTeX, with columns of numbers to the right."""
 
 from bs4 import BeautifulSoup
 from number_columns import TABLE, align
