@@ -14,10 +14,7 @@ import sys
 import build
 
 PROGRAMS = ("latexmk", "xelatex", "makeindex")
-PACKAGES = (
-    "latexmk texlive-xetex texlive-latex-recommended texlive-latex-extra texlive-fonts-recommended "
-    "fonts-texgyre fonts-texgyre-math fonts-dejavu-core"
-)
+PACKAGES = "latexmk texlive-xetex texlive-fonts-recommended fonts-texgyre fonts-texgyre-math fonts-dejavu-core"
 FOLDER = build.BUILD / "pdf"
 TOO_WIDE = 10  # points; less is not seen
 LOST = re.compile(r"! |.*Missing character|.*(?:[Rr]eference|Citation) `.+' .*undefined|.*Label `.+' multiply defined")

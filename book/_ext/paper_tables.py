@@ -2,9 +2,9 @@
 
 from bs4 import BeautifulSoup
 from number_columns import TABLE, align
-from sphinx.util.texescape import escape
+from sphinx.util import texescape
 
-ENGINE = "xelatex"
+texescape.init()  # or it escapes nothing
 
 
 def set_frame(html):
@@ -56,7 +56,7 @@ def row_at(row, i):
 
 def set_cell(placed):
     cell, n_columns = placed
-    text = escape(" ".join(cell.get_text().split()), ENGINE) if cell is not None else ""
+    text = texescape.escape(" ".join(cell.get_text().split()), "xelatex") if cell is not None else ""
     if cell is not None and cell.name == "th" and cell.find_parent("thead"):
         text = f"\\textbf{{{text}}}" if text else ""
     return text if n_columns == 1 else f"\\multicolumn{{{n_columns}}}{{l}}{{{text}}}"
