@@ -21,7 +21,7 @@ endif
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help book test machines lab notebooks results bench look clean
+.PHONY: help book pdf test machines lab notebooks results bench look clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "%-12s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -29,6 +29,9 @@ help: ## show this list
 book: $(VENV)/.ok ## execute every chapter afresh and build the book: build/html/index.html
 	$(BIN)/python notebooks/execute.py --output build/notebooks
 	$(BIN)/python book/build.py
+
+pdf: $(VENV)/.ok ## the book for A4 paper, from the chapters that make book has executed (needs TeX): build/pdf/
+	$(BIN)/python book/pdf.py
 
 test: $(VENV)/.ok ## ruff, types, unit tests, doctests, and the committed outputs of every chapter against fresh ones
 	$(BIN)/ruff check --quiet .

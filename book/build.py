@@ -57,8 +57,8 @@ def run(*command, stdout=None, **environment):
         sys.exit(f"the book was not built: {command[0]} ended with status {status}; an earlier book is kept as it was")
 
 
-def build_html(source, target):
-    """Build a whole new book below `target` and return the folder of its pages; warnings and errors go to stderr."""
+def write(source, target, builder):
+    """Build a whole new book below `target` and return its folder; warnings are errors, and both go to stderr."""
     shutil.rmtree(target, ignore_errors=True)
     frame = source / "book"
     run(
@@ -71,6 +71,8 @@ def build_html(source, target):
         frame / "_toc.yml",
         "--path-output",
         target,
+        "--builder",
+        builder,
         "--all",
         "-W",
         "-n",
@@ -78,7 +80,12 @@ def build_html(source, target):
         "--quiet",
         stdout=subprocess.DEVNULL,
     )
-    pages = target / "_build" / "html"
+    return target / "_build" / builder
+
+
+def build_html(source, target):
+    """Build the pages of the book below `target`, and the book as one file; return their folder."""
+    pages = write(source, target, "html")
     first = (pages / "book" / "index.html").read_text(encoding="utf-8")
     title = first.partition("<title>")[2].partition("</title>")[0].strip()
     (pages / "index.html").write_text(REDIRECT.format(title=title), encoding="utf-8")
