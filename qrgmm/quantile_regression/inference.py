@@ -255,22 +255,22 @@ def rank_score_interval(
     >>> round(low), round(high)  # order statistics, as far from the middle as the binomial law asks for
     (42, 58)
     """
-    X, y = _checked(X, y)
-    codes, x = _codes(groups, len(y)), _checked_new(x, X.shape[1])[0]
-    reach = _reach(confidence, groups, len(y))
-    pivot = int(np.argmax(np.abs(x) * np.linalg.norm(X, axis=0)))
-    if x[pivot] == 0:
+    design, sales = _checked(X, y)
+    row: np.ndarray = _checked_new(x, design.shape[1])[0]
+    codes, reach = _codes(groups, len(sales)), _reach(confidence, groups, len(sales))
+    pivot = int(np.argmax(np.abs(row) * np.linalg.norm(design, axis=0)))
+    if row[pivot] == 0:
         raise ValueError("x must have a number that is not 0")
-    z = X[:, pivot] / x[pivot]
-    W = np.delete(X - np.outer(z, x), pivot, axis=1)
-    coef, covariance = plane_covariance(X, y, tau, groups)
-    at, error = x @ coef, np.sqrt(x @ covariance @ x)
-    rest = _rest(z[:, None], W, _density_weights(y - X @ coef, tau))[:, 0]
+    z = design[:, pivot] / row[pivot]
+    W = np.delete(design - np.outer(z, row), pivot, axis=1)
+    coef, covariance = plane_covariance(design, sales, tau, groups)
+    at, error = row @ coef, np.sqrt(row @ covariance @ row)
+    rest = _rest(z[:, None], W, _density_weights(sales - design @ coef, tau))[:, 0]
     # At the plane itself: far from it all rows lie on one side, and their scores would vary too little.
-    spread = np.sqrt(_sum_of_squares((rest * _scores_at(X, y, tau, coef))[:, None], codes).item())
+    spread = np.sqrt(_sum_of_squares((rest * _scores_at(design, sales, tau, coef))[:, None], codes).item())
 
     def is_refused(theta, side):
-        shifted = y - theta * z
+        shifted = sales - theta * z
         gamma = fit_quantile_grid(W, shifted, [tau]).coef[0] if W.shape[1] else np.zeros(0)
         return -side * (rest @ _scores_at(W, shifted, tau, gamma)) > reach * spread
 
@@ -292,7 +292,7 @@ def _find_end(is_refused, at, error, side):
     return float((inside + outside) / 2)
 
 
-def _scores_at(X, y, tau, coef):
+def _scores_at(X, y, tau, coef) -> np.ndarray:
     residual = y - X @ coef
     rounding = 1e-9 * np.abs(residual).mean() + 64 * EPS * (np.abs(y) + np.abs(X) @ np.abs(coef)).max()
     on = np.abs(residual) <= rounding if X.shape[1] else residual == 0
@@ -334,7 +334,7 @@ def _reach(confidence, groups, n_rows):
     return stats.t.ppf((1 + check_level("confidence", confidence)) / 2, n_groups - 1)
 
 
-def _codes(groups, n_rows):
+def _codes(groups, n_rows) -> np.ndarray:
     """Return a number for the group of each row."""
     if groups is None:
         return np.arange(n_rows)
@@ -345,7 +345,7 @@ def _codes(groups, n_rows):
     return codes
 
 
-def _checked(X, y):
+def _checked(X, y) -> tuple[np.ndarray, np.ndarray]:
     X, y = check_table("X", X, "n_features"), np.asarray(y, dtype=float)
     n_rows, n_features = X.shape
     if y.shape != (n_rows,):
@@ -358,7 +358,7 @@ def _checked(X, y):
     return X, y
 
 
-def _checked_new(x_new, n_features):
+def _checked_new(x_new, n_features) -> np.ndarray:
     x_new = check_table("x_new", x_new, "n_features")
     if x_new.shape[1] != n_features:
         raise ValueError(f"x_new must have {n_features} columns like X, got {x_new.shape[1]}")
