@@ -67,6 +67,7 @@ def promise_left_out(
 
     With :math:`u_i` the level of sale :math:`i` in the law of a refit without its fold, a loan at level :math:`a`
     would have been granted if no sales at all lie below that level, and would have defaulted if :math:`u_i < a`.
+    Loans of refits are judged at the level that refits need; the law of all rows needs the `level_for_all_rows`.
 
     Parameters
     ----------
