@@ -3,7 +3,7 @@ r"""Calibration that learns: the level at which the loans of past vintages would
 A law that says one default in five where one in four comes can be right in shape and wrong in level. Outcomes that are
 known by now say where in their laws they fell, see `qrgmm.backtest.transform_outcomes`; loans are then sized at the
 level below which the promised share of them fell. Labels come a horizon late, so that a vintage may learn only from
-those that ended before it began. Chapter 16.
+those that ended before it began. Chapters 5 and 16.
 """
 
 from collections.abc import Callable, Sequence
@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import ndtr, ndtri
 
-from qrgmm.checks import check_level, check_per_row, check_sample
+from qrgmm.checks import check_count, check_level, check_per_row, check_sample
 
 
 def recalibrated_level(
@@ -74,6 +74,54 @@ def recalibrated_level(
     below = np.cumsum(weights[order]) - weights[order]
     reached = 1 + below <= promise * (1 + weights.sum()) * (1 + 1e-12)  # rounding
     return float(levels[order][reached][-1]) if reached.any() else 0.0
+
+
+def level_for_all_rows(left_out: ArrayLike, promise: float, n_folds: int = 10) -> float:
+    r"""Return the level at which loans of a law fitted to all rows keep the promise, from levels of rows left out.
+
+    With :math:`n` rows loans at level :math:`u` of a law whose planes are right default with probability
+    :math:`u + b / n`, to first order: the excess is that of estimation. Refits that leave one of :math:`k` folds out
+    have :math:`(1 - 1/k)\, n` rows and a larger excess, :math:`b / ((1 - 1/k)\, n)`, which the `recalibrated_level`
+    :math:`\hat a` of their outcomes makes up for. Where all rows are used, less is to be made up for:
+
+    .. math:: a - \Bigl(1 - \frac1k\Bigr) (a - \hat a)^+
+
+    Parameters
+    ----------
+    left_out : array of shape (n,), in [0, 1]
+        Of `qrgmm.models.left_out_levels`; NaN, for rows of which no refit knows anything, are passed over.
+    promise : float
+        The default probability :math:`a` that is promised.
+    n_folds : int
+        The number :math:`k` that they were found with; at least 2.
+
+    Returns
+    -------
+    float
+        In [0, 1]; 0, no loan, where too few rows were left out to promise anything.
+
+    Raises
+    ------
+    ValueError
+        If there are none, one lies outside [0, 1], the promise lies outside (0, 1), or there are fewer than 2 folds.
+
+    Notes
+    -----
+    Estimation makes loans too large and never too small, so a level above the promise has another cause, one that
+    doesn't fade with more rows, and stays as it is. Below it, a plane with an intercept has the promised share of its
+    own rows under it even where it is wrong, so that nothing but estimation moves the level. Chapter 5.
+
+    Examples
+    --------
+    >>> level_for_all_rows([0.02, 0.06, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8], 0.1)  # a refit would need 0.02
+    0.028
+    >>> level_for_all_rows([0.14, 0.16, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8], 0.1)
+    0.14
+    """
+    left_out, n_folds = np.asarray(left_out, dtype=float), check_count("n_folds", n_folds, least=2)
+    level = recalibrated_level(left_out[~np.isnan(left_out)], promise)
+    # Of level 0 nothing can be promised, and a share of the promise would be a promise.
+    return level if level == 0 else level + max(promise - level, 0.0) / n_folds
 
 
 def shifted_level(level: ArrayLike, score: ArrayLike) -> np.ndarray:

@@ -18,7 +18,7 @@ from qrgmm.models.encoding import FieldEncoder
 from qrgmm.models.metamodel import QRGMM
 from qrgmm.models.resampling import left_out_laws, left_out_levels
 from qrgmm.models.two_part import TwoPart
-from qrgmm.recalibration import recalibrated_level
+from qrgmm.recalibration import level_for_all_rows, recalibrated_level
 from qrgmm.risk import largest_loan
 from qrgmm.studies.promise import draw_well_specified
 
@@ -52,7 +52,7 @@ def test_a_promise_is_that_of_refits_by_hand(past):
     found = desk.promise_left_out(QRGMM(GRID, FieldEncoder()), X, sales, 0.1, 5, rng=3)
     levels = left_out_levels(QRGMM(GRID, FieldEncoder()), X, sales, 5, rng=3)
     np.testing.assert_allclose(found.outcome_levels, levels, atol=1e-12)
-    assert found.level == min(recalibrated_level(levels, 0.1), 0.1)
+    assert found.level == min(level_for_all_rows(levels, 0.1, 5), 0.1)
     # By loans and sales instead of levels: sized in each refit, at the promise and at the level of the other folds.
     at_promise, cautious = np.zeros(120, dtype=bool), np.zeros(120, dtype=bool)
     for rows, law in left_out_laws(QRGMM(GRID, FieldEncoder()), X, sales, 5, rng=3):

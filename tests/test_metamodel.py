@@ -15,7 +15,7 @@ from qrgmm.models.encoding import FieldEncoder
 from qrgmm.models.metamodel import QRGMM
 from qrgmm.models.resampling import bootstrap_curves, left_out_levels
 from qrgmm.quantile_regression.grid import fit_quantile_grid
-from qrgmm.recalibration import recalibrated_level
+from qrgmm.recalibration import level_for_all_rows
 from qrgmm.risk import largest_loan
 
 RNG = np.random.default_rng(0)
@@ -312,7 +312,7 @@ def test_loans_at_the_level_that_sales_left_out_give_default_as_often_as_promise
         X, new = rng.uniform(size=(80, 6)), rng.uniform(size=(200, 6))
         y = 20 + X @ beta + rng.exponential(2, size=80)
         model = QRGMM(np.arange(1, 20) / 40)
-        level = recalibrated_level(left_out_levels(model, X, y, rng=rng), 0.1)
+        level = level_for_all_rows(left_out_levels(model, X, y, rng=rng), 0.1)
         law = model.fit(X, y).predict_curve(new)
         for found, at in ((plug_in, 0.1), (cautious, level)):
             loans = largest_loan(law, max_default_probability=at)

@@ -7,7 +7,7 @@ from scipy.special import ndtr, ndtri
 
 from qrgmm.curve import QuantileCurve
 from qrgmm.portfolio import EllipticalCopula, cautious_level, common_loading, pair_correlation, vintage_share
-from qrgmm.recalibration import adaptive_levels, recalibrated_level, shifted_level
+from qrgmm.recalibration import adaptive_levels, level_for_all_rows, recalibrated_level, shifted_level
 from qrgmm.risk import largest_loan
 
 N_RUNS = 2000
@@ -32,6 +32,19 @@ def test_a_level_is_that_of_the_weighted_share_and_weights_of_zero_forget():
     assert recalibrated_level(u[::-1], 0.3, 0.5) == recalibrated_level(u, 0.3, np.full(400, 0.5))
     # Few effective observations are cautious: with weights of 1/100 the 1 weighs as much as a hundred.
     assert recalibrated_level(u, 0.3, 0.01) < recalibrated_level(u, 0.3) and recalibrated_level(u[:2], 0.3) == 0
+
+
+@pytest.mark.parametrize("n_folds", [2, 5, 10])
+def test_an_excess_that_falls_with_the_rows_is_made_up_for_at_the_number_that_a_law_is_fitted_to(n_folds):
+    """Outcomes of refits lie below level u with probability u + b / rows of the refit; found is the root for all."""
+    n, b, promise = 400, 8.0, 0.1
+    below = (np.arange(199_999) + 1) / 200_000
+    left_out = (below - b / (n * (1 - 1 / n_folds))).clip(0)
+    assert level_for_all_rows(left_out, promise, n_folds) == pytest.approx(promise - b / n, abs=1e-5)
+    assert recalibrated_level(left_out, promise) < promise - b / n - 1e-3
+    # Loans that are too small are not the work of estimation; rows of which nothing is known count for nothing.
+    np.testing.assert_allclose(level_for_all_rows(np.append(below**0.5, np.nan), promise, n_folds), 0.1**0.5, rtol=1e-4)
+    assert level_for_all_rows(left_out[:8], promise, n_folds) == 0
 
 
 def test_a_shift_of_normal_scores_is_undone():
@@ -150,6 +163,8 @@ DAYS = pd.date_range("2020-01-01", periods=3, freq="QS")
         (lambda: recalibrated_level([0.5], 0.2, 2.0), "weights must lie in"),
         (lambda: recalibrated_level([0.5], 0.2, [1, 1]), "weights must be a number or have shape"),
         (lambda: recalibrated_level([0.5], 1.0), "promise must"),
+        (lambda: level_for_all_rows([0.5], 0.2, 1), "n_folds must be"),
+        (lambda: level_for_all_rows([np.nan], 0.2), "outcome_levels must .* not be empty"),
         (lambda: shifted_level(1.2, 0.0), "level must lie in"),
         (lambda: shifted_level(0.2, np.nan), "score must be finite"),
         (lambda: adaptive_levels(lambda t, level: 0.2, [[0]], 0.2, 0.1), "known must name earlier vintages"),

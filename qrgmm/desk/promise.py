@@ -18,7 +18,7 @@ from qrgmm.curve import QuantileCurve
 from qrgmm.desk.safeguards import show_share
 from qrgmm.models.law_model import LawModel
 from qrgmm.models.resampling import left_out_laws
-from qrgmm.recalibration import recalibrated_level
+from qrgmm.recalibration import level_for_all_rows, recalibrated_level
 from qrgmm.risk import largest_loan
 
 ROUNDING = 1e-12  # of a sale: one that lies on a knot of its law has not fallen below it
@@ -67,6 +67,7 @@ def promise_left_out(
 
     With :math:`u_i` the level of sale :math:`i` in the law of a refit without its fold, a loan at level :math:`a`
     would have been granted if no sales at all lie below that level, and would have defaulted if :math:`u_i < a`.
+    Loans of refits are judged at the level that refits need; the law of all rows needs the `level_for_all_rows`.
 
     Parameters
     ----------
@@ -109,7 +110,7 @@ def promise_left_out(
     >>> promise.kept.round(3)
               level    n  observed  error
     plug-in   0.100  200     0.125  0.023
-    cautious  0.078  200     0.105  0.022
+    cautious  0.081  200     0.105  0.022
     """
     promised, sales = check_level("promised", promised), np.asarray(sales, dtype=float)
     n_units = len(sales) if groups is None else pd.Series(groups).nunique()
@@ -125,7 +126,7 @@ def promise_left_out(
         basis += f", each in the law of one of {n_folds} refits that have not seen it"
     known = np.flatnonzero(~np.isnan(at))
     at, stops, folds = at[known], stops[known], folds[known]
-    level = recalibrated_level(at, promised) if len(at) else 0.0
+    level = level_for_all_rows(at, promised, n_folds) if len(at) else 0.0
     levels = np.zeros(len(at))
     for fold in np.unique(folds):
         others = at[folds != fold]

@@ -99,7 +99,7 @@ def left_out_levels(
 
     A loan at level :math:`a` of the law would have defaulted where :math:`u_i < a`, and of continuous laws that are
     right a share :math:`a` does. The level at which the promised share defaults instead is
-    `qrgmm.recalibration.recalibrated_level` of them.
+    `qrgmm.recalibration.level_for_all_rows` of them.
 
     Parameters
     ----------
@@ -130,19 +130,19 @@ def left_out_levels(
     Cross-conformal prediction: Vovk (2015), "Cross-conformal predictors"; on the level of a fitted law Romano,
     Patterson and Candes (2019), "Conformalized quantile regression", and Chernozhukov, Wuthrich and Zhu (2021),
     "Distributional conformal prediction". Refits have a tenth fewer rows than the law that is used, which
-    makes them a little worse, and loans a little too small where rows are few. Chapters 5 and 19.
+    makes them a little worse; `level_for_all_rows` allows for it. Chapters 5 and 19.
 
     Examples
     --------
     >>> from qrgmm.models import QRGMM
-    >>> from qrgmm.recalibration import recalibrated_level
+    >>> from qrgmm.recalibration import level_for_all_rows
     >>> rng = np.random.default_rng(0)
     >>> X = rng.uniform(size=(200, 8))
     >>> sales = 10 + X @ np.ones(8) + rng.exponential(size=200)
     >>> levels = left_out_levels(QRGMM(np.arange(1, 20) / 20), X, sales, rng=1)
     >>> float((levels < 0.1).mean())  # of the loans that a fit to so few rows calls one in ten
     0.125
-    >>> round(recalibrated_level(levels, 0.1), 2)
+    >>> round(level_for_all_rows(levels, 0.1), 2)
     0.08
     """
     levels = np.full(len(y := np.asarray(y)), np.nan)

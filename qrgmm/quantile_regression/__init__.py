@@ -6,5 +6,12 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
         "grid": ["QuantileGridFit", "fit_quantile_grid"],
+        "inference": [
+            "plane_covariance",
+            "rank_score_interval",
+            "rank_score_test",
+            "rank_scores",
+            "sandwich_interval",
+        ],
     },
 )

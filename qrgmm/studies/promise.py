@@ -20,7 +20,7 @@ from qrgmm.models.law_model import LawModel
 from qrgmm.models.metamodel import QRGMM
 from qrgmm.models.resampling import left_out_levels
 from qrgmm.models.two_part import TwoPart
-from qrgmm.recalibration import recalibrated_level
+from qrgmm.recalibration import level_for_all_rows
 from qrgmm.risk import largest_loan
 from qrgmm.studies.marketplace import GRID, HORIZON, MIN_ORIGINS, OTHER, choose_sellers, marketplace_panel
 from qrgmm.studies.sales import predict_quietly
@@ -173,7 +173,7 @@ def _leave_out_quietly(model, X, y, rng, groups=None):
 
 
 def _score(law, left_out, defaults, promise, test, x):
-    levels = {"plug_in": promise, "left_out": recalibrated_level(left_out[~np.isnan(left_out)], promise)}
+    levels = {"plug_in": promise, "left_out": level_for_all_rows(left_out, promise)}
     found = []
     for name, level in levels.items():
         loans = largest_loan(law, max_default_probability=level)
