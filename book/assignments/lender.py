@@ -14,7 +14,7 @@ import pandas as pd
 from qrgmm.simulators import LenderBook
 from qrgmm.simulators.lender_book import CATEGORIES, COVARIATES
 
-TODAY, TENOR = pd.Timestamp("2024-01-01"), pd.Timedelta(weeks=26)
+TODAY, TENOR = pd.Timestamp("2024-07-01"), pd.Timedelta(weeks=26)
 N_APPLICANTS = 60
 KNOWN = ["application", "seller", "day", *COVARIATES]
 TERMS = ["amount", "fee", "hold_back", "due", "tenor"]
@@ -26,7 +26,7 @@ class Lender(NamedTuple):
     Attributes
     ----------
     past : pandas.DataFrame
-        Advances whose tenor was over by today, in order of time, with their terms, outcome, loss and `tenor_units`.
+        Advances whose tenor was over before today, in order of time, with their terms, outcome, loss and `tenor_units`.
     applicants : pandas.DataFrame
         Applications from today on, with what is known on their day.
     weeks : pandas.DataFrame
@@ -51,6 +51,7 @@ def draw_lender(seed=None):
         seed = int(Path(__file__).with_name("seed.txt").read_text(encoding="utf-8"))
     rng = np.random.default_rng(seed)
     book = LenderBook(
+        n_weeks=143,
         season=rng.uniform(0.2, 0.4),
         loading=rng.uniform(0.06, 0.14),
         wander=rng.uniform(0.15, 0.25),
@@ -58,7 +59,7 @@ def draw_lender(seed=None):
     )
     advances, weeks, truth = book.draw(rng)
     allowed = advances["refusal"].isna()
-    past = advances[allowed & advances["funded"] & (advances["day"] + TENOR <= TODAY)]
+    past = advances[allowed & advances["funded"] & (advances["day"] + TENOR < TODAY)]
     past = past[[*KNOWN, *TERMS, "week", "outcome", "loss", "tenor_units"]].reset_index(drop=True)
     applicants = advances[allowed & (advances["day"] >= TODAY)].head(N_APPLICANTS)
     paid = weeks.loc[weeks["application"].isin(past["application"]), ["application", "week", "remitted"]]
