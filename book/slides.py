@@ -40,16 +40,16 @@ def choose(page):
     article = page.select_one("article.bd-article")
     for element in article.select("a.headerlink, .admonition.dropdown, .toggle"):
         element.decompose()
-    title = article.h1.get_text(strip=True)
+    title = article.h1.get_text().strip()
     slides = [(title, [article.select_one(".admonition.seealso")])]
     section = article.select_one("section#the-question")
-    slides.append((section.h2.get_text(strip=True), section.find_all("p", recursive=False)))
+    slides.append((section.h2.get_text().strip(), section.find_all("p", recursive=False)))
     equation = article.select_one('div.math[id^="equation-"]') or article.select_one("div.math")
     shown = ([equation] if equation else []) + article.select("figure")
-    slides += [(element.find_previous("h2").get_text(strip=True), [element]) for element in shown]
+    slides += [(element.find_previous("h2").get_text().strip(), [element]) for element in shown]
     for name in ("summary", "after-this-chapter-you-can"):
         section = article.select_one(f"section#{name}")
-        slides.append((section.h2.get_text(strip=True), section.find_all(["p", "ul"], recursive=False)))
+        slides.append((section.h2.get_text().strip(), section.find_all(["p", "ul"], recursive=False)))
     return slides
 
 
