@@ -24,6 +24,8 @@ SOURCES = ROOT / "book" / "assignments"
 OUTPUT = ROOT / "build" / "assignments"
 CONFIG = "# ASSIGNMENT CONFIG\nname: {name}\nconfig_file: config.yml\nfiles: {tables}"
 QUESTION = "# BEGIN QUESTION\nname: {name}\npoints: {points}\nmanual: {manual}\ncheck_cell: false"
+# A submission runs beside the checks, and could ask them; no solution has a reason to.
+ASKS = re.compile(r"\b(?:import|from)\W{1,4}(?:answers|lender)\b|seed\.txt|LenderBook")
 TEST = """def test_{name}({name}):
     from answers import check
     check("{assignment}", "{name}", {name})
@@ -84,17 +86,18 @@ def build(seed, output, chosen=None):
 
 
 def grade(submissions, output):
-    """Grade submissions/STUDENT/NN_topic.ipynb and return a table with a row per question."""
+    """Grade submissions/STUDENT/NN_topic.ipynb and return a table with a row per question, text to be graded by hand."""
     from otter.api import grade_submission
 
     rows = []
     for path in sorted(submissions.glob("*/*.ipynb")):
         (archive,) = (output / "teacher" / path.stem).glob("*.zip")
         results = grade_submission(str(path), str(archive), quiet=True).results
+        note = "asks for the answers" if ASKS.search(path.read_text(encoding="utf-8")) else ""
         for question, points, by_hand in list_questions(SOURCES / f"{path.stem}.md"):
             got = None if by_hand else results[question].score
-            rows.append((path.parent.name, path.stem, question, got, points))
-    return pd.DataFrame(rows, columns=["student", "assignment", "question", "points", "of"])
+            rows.append((path.parent.name, path.stem, question, got, points, note))
+    return pd.DataFrame(rows, columns=["student", "assignment", "question", "points", "of", "note"])
 
 
 def list_questions(path):
@@ -118,8 +121,9 @@ def main():
         return
     table = grade(options.folder, options.output)
     table.to_csv(options.output / "grades.csv", index=False)
-    total = table.groupby(["student", "assignment"])[["points", "of"]].sum()
-    print(total.to_string())
+    by_machine = table.dropna(subset="points")
+    print(by_machine.groupby(["student", "assignment"]).agg({"points": "sum", "of": "sum", "note": "first"}).to_string())
+    print(f"{len(table) - len(by_machine)} texts to be read; points by question in {options.output / 'grades.csv'}")
 
 
 if __name__ == "__main__":

@@ -1,12 +1,17 @@
 """The assignments: right answers pass the hidden checks, planted errors don't, and another seed has other answers."""
 
+import importlib.util
 import os
+import re
+import subprocess
+import sys
 from functools import cache
 
 import answers
 import assignments
 import jupytext
 import lender
+import nbformat
 import pandas as pd
 import pytest
 
@@ -115,6 +120,10 @@ ERRORS = {
 SHARED = {"slope", "on_plane", "n_columns", "n_rare", "n_crossed"}
 
 
+GRADER = importlib.util.find_spec("otter")
+needs_grader = pytest.mark.skipif(GRADER is None, reason="no otter-grader is installed; make assignments brings it")
+
+
 @pytest.fixture(scope="module")
 def classes(tmp_path_factory):
     """Folders with the tables of two classes, by seed."""
@@ -179,3 +188,62 @@ def test_an_assignment_is_short_and_opens_with_a_decision(path):
         if "checks" in cell.metadata:
             assert after.source.startswith("assert "), cell.source
     assert "points" in cells[-1].metadata and "*Rubric" in cells[-1].source
+
+
+def run(*arguments):
+    program = [sys.executable, assignments.ROOT / "book" / "assignments.py", *arguments]
+    return subprocess.run(program, check=True, capture_output=True, encoding="utf-8").stdout
+
+
+def submit(built, folder, student, path, changes=()):
+    """Write a student's notebook: the solution, spoilt by changes, without the checks that students see."""
+    notebook = nbformat.read(built / "teacher" / path.stem / f"{path.stem}.ipynb", as_version=4)
+    rest = list(changes)
+    for cell in notebook.cells:
+        for old, new in changes:
+            if cell.cell_type == "code" and old in cell.source:
+                cell.source = cell.source.replace(old, new)
+                rest = [change for change in rest if change != (old, new)]
+    assert not rest
+    notebook.cells = [cell for cell in notebook.cells if not cell.source.startswith("assert ")]
+    (folder / student).mkdir(parents=True, exist_ok=True)
+    nbformat.write(notebook, folder / student / f"{path.stem}.ipynb")
+
+
+@needs_grader
+@each_assignment
+def test_from_hand_out_to_grade(path, tmp_path):
+    built, submissions = tmp_path / "built", tmp_path / "submissions"
+    run("--output", built, "build", "--seed", str(SEED), "--only", path.stem)
+    for student, changes in (("right", []), ("wrong", ERRORS[path.stem])):
+        submit(built, submissions, student, path, changes)
+    empty = submissions / "empty"
+    empty.mkdir()
+    handed_out = built / "student" / path.stem
+    (empty / f"{path.stem}.ipynb").write_bytes((handed_out / f"{path.stem}.ipynb").read_bytes())
+    run("--output", built, "grade", submissions)
+    table = pd.read_csv(built / "grades.csv")
+    by_hand = table["points"].isna()
+    questions = [name for name, _, hand in assignments.list_questions(path) if hand]
+    assert set(table.loc[by_hand, "question"]) == set(questions)
+    got = table[~by_hand].groupby("student")[["points", "of"]].sum()
+    assert got.loc["right", "points"] == got.loc["right", "of"] > 0
+    assert got.loc["wrong", "points"] == got.loc["empty", "points"] == 0
+    assert table["note"].isna().all()
+
+
+@needs_grader
+def test_students_get_no_answer_and_who_asks_for_one_is_noted(tmp_path):
+    path, built = SOURCES[0], tmp_path / "built"
+    run("--output", built, "build", "--seed", str(SEED), "--only", path.stem)
+    handed_out = sorted(file.name for file in (built / "student" / path.stem).rglob("*"))
+    assert handed_out == [f"{path.stem}.ipynb", "applicants.csv", "past.csv"]
+    text = (built / "student" / path.stem / f"{path.stem}.ipynb").read_text(encoding="utf-8")
+    assert not re.search(f"{SEED}|lender import|answers|Rubric|good answer|SOLUTION|hidden", text, re.IGNORECASE)
+    assert text.count("...") >= len(list_checks(path)) and "Type your answer here" in text
+    cheat = [("(r * sales < applicant", "__import__('answers') and (r * sales < applicant")]
+    submit(built, tmp_path / "submissions", "sly", path, cheat)
+    submit(built, tmp_path / "submissions", "bold", path, [("sales = applicant", "import answers; sales = applicant")])
+    run("--output", built, "grade", tmp_path / "submissions")
+    table = pd.read_csv(built / "grades.csv")
+    assert set(table.loc[table["note"].notna(), "student"]) == {"bold", "sly"}
