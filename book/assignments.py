@@ -86,7 +86,7 @@ def build(seed, output, chosen=None):
 
 
 def grade(submissions, output):
-    """Grade submissions/STUDENT/NN_topic.ipynb and return a table with a row per question, text to be graded by hand."""
+    """Grade submissions/STUDENT/NN_topic.ipynb and return a table, a row per question; texts have no points yet."""
     from otter.api import grade_submission
 
     rows = []
@@ -122,7 +122,8 @@ def main():
     table = grade(options.folder, options.output)
     table.to_csv(options.output / "grades.csv", index=False)
     by_machine = table.dropna(subset="points")
-    print(by_machine.groupby(["student", "assignment"]).agg({"points": "sum", "of": "sum", "note": "first"}).to_string())
+    sums = by_machine.groupby(["student", "assignment"]).agg({"points": "sum", "of": "sum", "note": "first"})
+    print(sums.to_string())
     print(f"{len(table) - len(by_machine)} texts to be read; points by question in {options.output / 'grades.csv'}")
 
 

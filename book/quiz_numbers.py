@@ -46,8 +46,8 @@ QUESTIONS = {
         "The loan loses $500 - 2D$ where $D < 250$, which is a triangle: a quarter of the cases, 250 on average.",
     ),
     "ch-theorem-1": Question(
-        "A fifth of all seasons sells exactly 100 units, the others 200. A model moves the first of these to 103 and is "
-        "right about the rest. What is the {term}`sup-distance` of the two laws?",
+        "A fifth of all seasons sells exactly 100 units, the others 200. A model moves the first of these to 103 and "
+        "is right about the rest. What is the {term}`sup-distance` of the two laws?",
         "a share",
         lambda: ks_statistic([103.0, 200, 200, 200, 200], [100.0, 200, 200, 200, 200]),
         0.005,
@@ -62,8 +62,8 @@ QUESTIONS = {
         "Ten units too high cost 0.1 each, ten units too low 0.9 each, and the middle season costs nothing.",
     ),
     "ch-qrgmm": Question(
-        "A fitted law has its lowest quantiles at the levels 0.05 and 0.1: 40 and 60 units. Which draw does the uniform "
-        "number 0.08 give?",
+        "A fitted law has its lowest quantiles at the levels 0.05 and 0.1: 40 and 60 units. Which draw does the "
+        "uniform number 0.08 give?",
         "in units",
         lambda: QuantileCurve([0.05, 0.1, 0.15], [[40.0, 60.0, 70.0]]).ppf(0.08).item(),
         0.1,
@@ -116,8 +116,8 @@ QUESTIONS = {
         "The one whose default probability is the fee: 100 units are sold at least in nine seasons of ten.",
     ),
     "ch-big-mart": Question(
-        "Of 100 past sales like this one 4 are 20 units, 6 are 30, and 90 are 50. A unit brings 25. What is the largest "
-        "loan with a default probability of at most 0.05?",
+        "Of 100 past sales like this one 4 are 20 units, 6 are 30, and 90 are 50. A unit brings 25. What is the "
+        "largest loan with a default probability of at most 0.05?",
         "in currency",
         lambda: largest_loan(
             QuantileCurve.from_draws([np.repeat([20.0, 30.0, 50.0], [4, 6, 90])]),
@@ -128,8 +128,8 @@ QUESTIONS = {
         "Up to 30 units only the four of 20 default; beyond, ten do.",
     ),
     "ch-cross-border": Question(
-        "A law gives 0 units a probability of 0.03; else sales are equally likely between 0 and 1,000 units, and a unit "
-        "brings 1. What is the default probability of a loan of 100?",
+        "A law gives 0 units a probability of 0.03; else sales are equally likely between 0 and 1,000 units, and a "
+        "unit brings 1. What is the default probability of a loan of 100?",
         "a probability",
         lambda: default_probability(uniform(1000).zero_inflate(0.97), 100.0).item(),
         0.0005,
@@ -184,7 +184,7 @@ QUESTIONS = {
         "a share",
         lambda: vintage_share(0.05, 0.3, [0.95]).item(),
         0.002,
-        "$\\Phi\\bigl((\\Phi^{-1}(0.05) + 0.3\\,\\Phi^{-1}(0.95)) / \\sqrt{1 - 0.3^2}\\bigr)$, more than twice the mean.",
+        "$\\Phi\\bigl((\\Phi^{-1}(0.05) + 0.3\\,\\Phi^{-1}(0.95)) / \\sqrt{1 - 0.3^2}\\bigr)$, over twice the mean.",
     ),
     "ch-desk": Question(
         "A seller's quantiles at the levels 0.05 and 0.1 are 150 and 200 units, a unit brings 4, and sales that were "

@@ -1,4 +1,4 @@
-"""Write the quiz: quiz.md, with the questions of quiz_numbers.py at the end of each chapter's, and the script that scores.
+"""Write the quiz: quiz.md, with a question of quiz_numbers.py at the end of each chapter, and the script that scores.
 
 A question has a form that the script shows, and a fold with the answer that is there without it.
 """

@@ -59,7 +59,7 @@ ERRORS = {
         ("values, 0.05", "values, 0.95"),
         (") / spread", ")"),
         ("[:, 5]", "[:, 50]"),
-        ("inverted_cdf\").std()", "inverted_cdf\").std() / 10"),
+        ('inverted_cdf").std()', 'inverted_cdf").std() / 10'),
     ],
     "03_grid": [
         ("levels, levels - 1)", "levels - 1, levels)"),
@@ -85,8 +85,8 @@ ERRORS = {
         ("max_default_probability=0.1,", "max_default_probability=0.5,"),
     ],
     "06_fields": [
-        ("~applicants[\"category\"].isin(seen", "applicants[\"category\"].isin(seen"),
-        ("seen[\"category\"].nunique() - 1", "seen[\"category\"].nunique()"),
+        ('~applicants["category"].isin(seen', 'applicants["category"].isin(seen'),
+        ('seen["category"].nunique() - 1', 'seen["category"].nunique()'),
         ("one_hot[~applicants[field].isin(shares.index)] = shares.to_numpy()", "pass"),
         ("curve.ppf(0.05)", "curve.ppf(0.5)"),
         ("* category[:, 1:]", "+ category[:, 1:]"),
@@ -98,16 +98,16 @@ ERRORS = {
         ("0.05, -0.95", "0.95, -0.05"),
     ],
     "08_vintages": [
-        ("past[\"day\"] + tenor <= start", "past[\"day\"] < start"),
-        ("past[\"day\"] < start).sum()", "past[\"day\"] < start).sum() + 1"),
+        ('past["day"] + tenor <= start', 'past["day"] < start'),
+        ('past["day"] < start).sum()', 'past["day"] < start).sum() + 1'),
         ("ppf(0.1)", "ppf(0.2)"),
         ("(default - default.mean())", "default"),
-        ("known[\"sold\"], rng=0) < 0.1", "known[\"sold\"], rng=0) < 0.2"),
+        ('known["sold"], rng=0) < 0.1', 'known["sold"], rng=0) < 0.2'),
         ("0.1) < 0.05", "0.1) > 0.05"),
     ],
     "09_one_loan": [
         ("[:, None] * remitted", "[:, None] * remitted / 2"),
-        ("past[\"loss\"].sum() / past", "past[\"loss\"].mean() / past"),
+        ('past["loss"].sum() / past', 'past["loss"].mean() / past'),
     ],
     "10_committee": [
         ("max_default_probability=0.05", "max_default_probability=0.2"),
@@ -210,40 +210,45 @@ def submit(built, folder, student, path, changes=()):
     nbformat.write(notebook, folder / student / f"{path.stem}.ipynb")
 
 
+@pytest.fixture(scope="module")
+def built(tmp_path_factory):
+    """All assignments of a class; Otter-Grader has given their solutions full marks, or the build would have failed."""
+    folder = tmp_path_factory.mktemp("built")
+    run("--output", folder, "build", "--seed", str(SEED))
+    return folder
+
+
 @needs_grader
-@each_assignment
-def test_from_hand_out_to_grade(path, tmp_path):
-    built, submissions = tmp_path / "built", tmp_path / "submissions"
-    run("--output", built, "build", "--seed", str(SEED), "--only", path.stem)
-    for student, changes in (("right", []), ("wrong", ERRORS[path.stem])):
-        submit(built, submissions, student, path, changes)
-    empty = submissions / "empty"
-    empty.mkdir()
-    handed_out = built / "student" / path.stem
-    (empty / f"{path.stem}.ipynb").write_bytes((handed_out / f"{path.stem}.ipynb").read_bytes())
-    run("--output", built, "grade", submissions)
+def test_from_hand_out_to_grade(built, tmp_path):
+    for path in SOURCES:
+        submit(built, tmp_path, "right", path)
+        submit(built, tmp_path, "wrong", path, ERRORS[path.stem])
+    name = f"{NAMES[0]}.ipynb"
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "empty" / name).write_bytes((built / "student" / NAMES[0] / name).read_bytes())
+    run("--output", built, "grade", tmp_path)
     table = pd.read_csv(built / "grades.csv")
-    by_hand = table["points"].isna()
-    questions = [name for name, _, hand in assignments.list_questions(path) if hand]
-    assert set(table.loc[by_hand, "question"]) == set(questions)
-    got = table[~by_hand].groupby("student")[["points", "of"]].sum()
-    assert got.loc["right", "points"] == got.loc["right", "of"] > 0
-    assert got.loc["wrong", "points"] == got.loc["empty", "points"] == 0
     assert table["note"].isna().all()
+    by_hand = table["points"].isna()
+    texts = {(path.stem, name) for path in SOURCES for name, _, text in assignments.list_questions(path) if text}
+    assert set(zip(table["assignment"][by_hand], table["question"][by_hand])) == texts
+    sums = table[~by_hand].groupby(["student", "assignment"])[["points", "of"]].sum()
+    assert (sums.loc["right", "points"] == sums.loc["right", "of"]).all() and list(sums.loc["right"].index) == NAMES
+    assert (sums.loc["wrong", "points"] == 0).all() and list(sums.loc["wrong"].index) == NAMES
+    assert (sums.loc["empty", "points"] == 0).all()
 
 
 @needs_grader
-def test_students_get_no_answer_and_who_asks_for_one_is_noted(tmp_path):
-    path, built = SOURCES[0], tmp_path / "built"
-    run("--output", built, "build", "--seed", str(SEED), "--only", path.stem)
+def test_students_get_no_answer_and_who_asks_for_one_is_noted(built, tmp_path):
+    path = SOURCES[0]
     handed_out = sorted(file.name for file in (built / "student" / path.stem).rglob("*"))
     assert handed_out == [f"{path.stem}.ipynb", "applicants.csv", "past.csv"]
     text = (built / "student" / path.stem / f"{path.stem}.ipynb").read_text(encoding="utf-8")
     assert not re.search(f"{SEED}|lender import|answers|Rubric|good answer|SOLUTION|hidden", text, re.IGNORECASE)
     assert text.count("...") >= len(list_checks(path)) and "Type your answer here" in text
     cheat = [("(r * sales < applicant", "__import__('answers') and (r * sales < applicant")]
-    submit(built, tmp_path / "submissions", "sly", path, cheat)
-    submit(built, tmp_path / "submissions", "bold", path, [("sales = applicant", "import answers; sales = applicant")])
-    run("--output", built, "grade", tmp_path / "submissions")
+    submit(built, tmp_path, "sly", path, cheat)
+    submit(built, tmp_path, "bold", path, [("sales = applicant", "import answers; sales = applicant")])
+    run("--output", built, "grade", tmp_path)
     table = pd.read_csv(built / "grades.csv")
     assert set(table.loc[table["note"].notna(), "student"]) == {"bold", "sly"}

@@ -84,7 +84,8 @@ def test_the_page_scores_what_is_typed(tmp_path):
         tab = await look.connect(port)
         try:
             found, seen = await tab.open(page, 1000, "light"), []
-            for i, text in ((0, "lots"), (0, "62,5"), (1, f"{right + 0.02:.4f}"), (1, f" {right + 0.009:.4f}"), (0, "6")):
+            typed = [(0, "lots"), (0, "62,5"), (1, f"{right + 0.02:.4f}"), (1, f" {right + 0.009:.4f}"), (0, "6")]
+            for i, text in typed:
                 await tab.evaluate(f"{TYPE}({i}, {text!r}); null")
                 await press(tab, "Enter")
                 seen.append(await tab.evaluate(READ))

@@ -61,7 +61,8 @@ def test_what_a_room_looks_at_is_chosen_and_nothing_else(made):
 
 def find_hosts(folder):
     texts = [path.read_text(encoding="utf-8") for path in folder.glob("*.*") if path.suffix in (".html", ".css", ".js")]
-    return [host for text in texts for host in re.findall(r"""(?:src|href)=["'](?:https?:)?//[^"']+|url\([^)]+\)""", text)]
+    pattern = re.compile(r"""(?:src|href)=["'](?:https?:)?//[^"']+|url\([^)]+\)""")
+    return [host for text in texts for host in pattern.findall(text)]
 
 
 def test_slides_ask_no_other_host(made):
