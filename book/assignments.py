@@ -25,7 +25,7 @@ OUTPUT = ROOT / "build" / "assignments"
 CONFIG = "# ASSIGNMENT CONFIG\nname: {name}\nconfig_file: config.yml\nfiles: {tables}"
 QUESTION = "# BEGIN QUESTION\nname: {name}\npoints: {points}\nmanual: {manual}\ncheck_cell: false"
 # A submission runs beside the checks, and could ask them; no solution has a reason to.
-ASKS = re.compile(r"\b(?:import|from)\W{1,4}(?:answers|lender)\b|seed\.txt|LenderBook")
+ASKS = re.compile(r"(?:import|from)[\W_]{1,4}(?:answers|lender)\b|seed\.txt|LenderBook")
 TEST = """def test_{name}({name}):
     from answers import check
     check("{assignment}", "{name}", {name})
@@ -67,8 +67,9 @@ def build(seed, output, chosen=None):
     sys.path.insert(0, str(SOURCES))
     from lender import write_tables
 
-    shutil.rmtree(output, ignore_errors=True)
     work = output / "work"
+    for folder in (work, output / "student", output / "teacher"):
+        shutil.rmtree(folder, ignore_errors=True)
     work.mkdir(parents=True)
     write_tables(work, seed)
     (work / "seed.txt").write_text(f"{seed}\n", encoding="utf-8")
@@ -89,14 +90,20 @@ def grade(submissions, output):
     """Grade submissions/STUDENT/NN_topic.ipynb and return a table, a row per question; texts have no points yet."""
     from otter.api import grade_submission
 
-    rows = []
-    for path in sorted(submissions.glob("*/*.ipynb")):
-        (archive,) = (output / "teacher" / path.stem).glob("*.zip")
-        results = grade_submission(str(path), str(archive), quiet=True).results
-        note = "asks for the answers" if ASKS.search(path.read_text(encoding="utf-8")) else ""
+    rows, paths = [], sorted(submissions.glob("*/*.ipynb"))
+    archives = {folder.name: next(folder.glob("*.zip")) for folder in (output / "teacher").glob("*")}
+    strange = [str(path) for path in paths if path.stem not in archives]
+    if strange or not paths:
+        raise ValueError(f"{submissions} must hold STUDENT/NAME.ipynb, NAME of {sorted(archives)}, got {strange[:5]}")
+    for path in paths:
+        note = "asks for the answers" if ASKS.search(path.read_text(encoding="utf-8", errors="replace")) else ""
+        try:
+            results = grade_submission(str(path), str(archives[path.stem]), quiet=True).results
+        except Exception as error:  # one broken file must not keep a class from its grades
+            results, note = {}, f"not graded: {error!r}"
         for question, points, by_hand in list_questions(SOURCES / f"{path.stem}.md"):
-            got = None if by_hand else results[question].score
-            rows.append((path.parent.name, path.stem, question, got, points, note))
+            got = results[question].score if question in results else 0.0
+            rows.append((path.parent.name, path.stem, question, None if by_hand else got, points, note))
     return pd.DataFrame(rows, columns=["student", "assignment", "question", "points", "of", "note"])
 
 

@@ -249,6 +249,18 @@ def test_students_get_no_answer_and_who_asks_for_one_is_noted(built, tmp_path):
     cheat = [("(r * sales < applicant", "__import__('answers') and (r * sales < applicant")]
     submit(built, tmp_path, "sly", path, cheat)
     submit(built, tmp_path, "bold", path, [("sales = applicant", "import answers; sales = applicant")])
+    (tmp_path / "torn").mkdir()
+    (tmp_path / "torn" / f"{path.stem}.ipynb").write_text('{"cells": [', encoding="utf-8")
     run("--output", built, "grade", tmp_path)
-    table = pd.read_csv(built / "grades.csv")
-    assert set(table.loc[table["note"].notna(), "student"]) == {"bold", "sly"}
+    notes = pd.read_csv(built / "grades.csv").groupby("student")["note"].first()
+    assert notes[["bold", "sly"]].eq("asks for the answers").all() and notes["torn"].startswith("not graded")
+
+
+@needs_grader
+@pytest.mark.parametrize("names", [[], ["someone/essay.ipynb"]])
+def test_a_folder_of_something_else_is_refused(names, built, tmp_path):
+    for name in names:
+        (tmp_path / name).parent.mkdir()
+        (tmp_path / name).write_text("{}", encoding="utf-8")
+    with pytest.raises(ValueError, match="must hold STUDENT"):
+        assignments.grade(tmp_path, built)
