@@ -21,7 +21,7 @@ endif
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help book pdf test machines lab notebooks results bench look clean
+.PHONY: help book pdf test machines lab slides assignments grades notebooks results bench look clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "%-12s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -44,6 +44,16 @@ machines: $(VENV)/.ok ## records and chapters under three sets of processor inst
 lab: $(VENV)/.ok ## open the chapters in JupyterLab, which it installs when first asked
 	$(BIN)/python -m pip install --quiet --no-compile --constraint constraints.txt jupyterlab
 	$(BIN)/python -m jupyterlab --notebook-dir notebooks
+
+slides: $(VENV)/.ok ## for teachers: slides of every chapter from the built book: build/slides/index.html
+	$(BIN)/python book/slides.py
+
+assignments: $(VENV)/.ok ## for teachers: assignments of a class (SEED=...), with a grader, which it installs when first asked
+	$(BIN)/python -m pip install --quiet --no-compile --constraint constraints.txt otter-grader
+	$(BIN)/python book/assignments.py build --seed $(SEED)
+
+grades: ## for teachers: grade what came back (FOLDER=..., which holds STUDENT/NN_topic.ipynb): build/assignments/grades.csv
+	$(BIN)/python book/assignments.py grade $(FOLDER)
 
 notebooks: $(VENV)/.ok ## for authors: execute the chapters and update the committed notebooks (CHAPTERS="03 04" for some)
 	$(BIN)/python notebooks/execute.py $(CHAPTERS)

@@ -14,6 +14,7 @@ import benchmark_page
 import goals_page
 import handouts
 import ledger_page
+import quiz_page
 
 ROOT = Path(__file__).resolve().parents[1]
 BUILD = ROOT / "build"
@@ -30,10 +31,12 @@ def assemble_source(source):
     """Copy the frame and the executed chapters side by side, as they stand in the repository."""
     shutil.rmtree(source, ignore_errors=True)
     programs = [path.name for path in (ROOT / "book").glob("*.py")]
-    shutil.copytree(ROOT / "book", source / "book", ignore=shutil.ignore_patterns("__pycache__", *programs))
+    left_out = shutil.ignore_patterns("__pycache__", "assignments", *programs)
+    shutil.copytree(ROOT / "book", source / "book", ignore=left_out)
     (source / "book" / "benchmarks.md").write_text(benchmark_page.make_page(), encoding="utf-8")
     (source / "book" / "goals.md").write_text(goals_page.make_page(), encoding="utf-8")
     (source / "book" / "ledger.md").write_text(ledger_page.make_page(), encoding="utf-8")
+    (source / "book" / "quiz.md").write_text(quiz_page.make_page(), encoding="utf-8")
     api_pages.write_pages(source / "book")
     for name in ("README.md", "CHANGELOG.md"):  # the pages that show parts of them include them
         shutil.copy(ROOT / name, source)

@@ -88,10 +88,12 @@ def test_constraints_fit_every_platform():
 
 
 def test_extras_and_core_name_what_is_required():
-    groups = set(PROJECT["optional-dependencies"]) - {"lab"}  # an editor, which make lab installs
+    later = ["lab", "teach"]  # an editor and a grader, which make lab and make assignments install
+    groups = set(PROJECT["optional-dependencies"]) - set(later)
     named = [describe(requirement) for requirement in read_group(*groups)]
     assert sorted(named) == sorted(map(describe, read_requirements("requirements.txt")))
-    assert set(PROJECT["optional-dependencies"]["lab"]) <= set(read_pins("constraints.txt"))
+    pins = set(read_pins("constraints.txt"))
+    assert all(set(PROJECT["optional-dependencies"][name]) <= pins for name in later)
 
 
 @each_machine
