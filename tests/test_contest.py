@@ -12,6 +12,7 @@ from qrgmm.studies.contest import (
     FEE,
     FLEXIBLE,
     PUBLISHED,
+    PENALISED,
     PUBLISHED_GAN,
     RUNGS_DOWN,
     RUNGS_UP,
@@ -40,7 +41,7 @@ def table(study, *arguments, seed=0, **setting):
 
 
 def test_no_two_models_have_one_label():
-    labels = [*OWN, *FLEXIBLE, *PUBLISHED, *PUBLISHED_GAN, *GENERATORS, *PEERS, *SHRUNKEN, "truth", "marginal"]
+    labels = [*OWN, *FLEXIBLE, *PUBLISHED, *PUBLISHED_GAN, *GENERATORS, *PEERS, *SHRUNKEN, *PENALISED, "truth", "marginal"]
     assert len(set(labels)) == len(labels)
     assert all(set(study.sizes) == {"tiny", "paper"} for study in STUDIES.values())
 
