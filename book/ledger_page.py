@@ -4,6 +4,7 @@ from collections import Counter
 from functools import cache
 from typing import NamedTuple
 
+import claims_table
 import yaml
 from ledger_rules import FEW, decide, worst
 from markdown_table import format_table
@@ -84,10 +85,10 @@ def judge_papers():
 
 
 def make_page():
-    """Return the page as Markdown: what the verdicts mean, how many there are, and one table per paper."""
+    """Return the page as Markdown: what the verdicts mean, how many there are, the five models, one table per paper."""
     papers = judge_papers()
     introduction = INTRODUCTION.format(verdicts=make_list(MEANINGS), arguments=make_list(ARGUMENTS), few=FEW)
-    sections = [introduction, count_verdicts(papers)]
+    sections = [introduction, count_verdicts(papers), claims_table.make_section()]
     for paper in read_ledger():
         sections += [f"## {paper['paper']}\n", f"{paper['note']}\n", make_table(papers[paper["paper"]])]
     return "\n".join(sections)

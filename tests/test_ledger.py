@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+import claims_table
 import ledger_page
 import numpy as np
 import pandas as pd
@@ -123,6 +124,25 @@ def test_every_row_is_on_the_page():
     for row, verdict, _ in JUDGED:
         assert any(line.startswith(f"| {row['place']}: {row['what']} | *{verdict}* | ") for line in lines)
     assert set(ledger_page.MEANINGS) == set(VERDICTS)
+
+
+def test_the_table_of_the_five_models_has_every_claim_and_recipe():
+    lines = claims_table.make_section().splitlines()
+    lines = [line.split(" | ") for line in lines if line.startswith("| ")][2:]
+    pairs = [(line[0].removeprefix("| "), line[1]) for line in lines]
+    wanted = {(claim, recipe) for claim in claims_table.CLAIMS for recipe in claims_table.RECIPES}
+    assert set(pairs) == wanted - {("linear before CWGAN", "stacked")} and len(set(pairs)) == len(pairs)
+
+
+@pytest.mark.parametrize("study, overlapping", [("big_mart", 0.25), ("contest", 0.0)])
+def test_an_entry_of_the_five_models_is_a_difference_with_its_corrected_error(study, overlapping):
+    wide = pd.DataFrame({"cwgan": [3.0, 5.0, 4.0, 4.5], "qrgmm_deepfm": [1.0, 1.5, 2.0, np.nan]})
+    error = wide.iloc[:3].diff(axis=1)["qrgmm_deepfm"].std() * np.sqrt(1 / 3 + overlapping)
+    entry = claims_table.answer(wide, "cwgan", "qrgmm_deepfm", [study])
+    assert entry == f"+2.5 ± {error:.2g} (3)"
+    assert claims_table.answer(wide, "qrgmm_deepfm", "cwgan", [study]) == f"−2.5 ± {error:.2g} (3)"
+    wide["cwgan"] = wide["qrgmm_deepfm"] + [1.0, 1.01, 0.99, 1.0]
+    assert claims_table.answer(wide, "cwgan", "qrgmm_deepfm", [study]).startswith("**+1** ± ")
 
 
 @pytest.mark.parametrize("path", sorted(PAPER.glob("*.csv")), ids=lambda path: path.stem)

@@ -13,7 +13,7 @@ import numpy as np
 
 from qrgmm.models.deepfm import DeepFMQRGMM
 from qrgmm.models.generators import CWGAN_SETTINGS, ConditionalWGAN
-from qrgmm.models.peers import BayesianFM
+from qrgmm.models.peers import BayesianFM, PenalisedQuantiles
 from qrgmm.risk import expected_loss, largest_loan
 from qrgmm.simulators.fm_location_scale import FM_VARIANTS, FMLocationScale
 from qrgmm.studies.study import Study, score_rows
@@ -52,6 +52,7 @@ PUBLISHED = {
 _SEARCH = {"validation_share": 0.1, "check_every": 50, "patience": None}
 PUBLISHED_GAN = {"cwgan_paper": ConditionalWGAN(**CWGAN_SETTINGS["paper"] | _SEARCH)}
 SHRUNKEN = {"bayesian_fm": BayesianFM()}
+PENALISED = {"penalised": PenalisedQuantiles()}
 # From the bare network up, one thing at a time; from QRGMM-dagger down, one thing at a time.
 RUNGS_UP: dict[str, dict[str, Any]] = {
     "bare": {},
@@ -179,6 +180,7 @@ STUDIES = {
     "contest_peers": Study(
         partial(compare_on_variants, PEERS | SHRUNKEN), _SIZES, _FRESH, 8
     ),
+    "contest_penalised": Study(partial(compare_on_variants, PENALISED), _SIZES, _FRESH, 8),
     "synthetic_variants": Study(
         partial(
             compare_on_variants,
