@@ -139,6 +139,27 @@ def loan_band(
         largest_loan(curve.clip(lower=0.0), unit_revenue=unit_revenue, **limits)
         for curve in refits
     ]
+    return middle_range(loans, coverage)
+
+
+def middle_range(loans: ArrayLike, coverage: float = 0.9) -> np.ndarray:
+    """Return the range that a share of refits lies in.
+
+    Parameters
+    ----------
+    loans : array of shape (n_refits, n_sellers)
+    coverage : float
+        In (0, 1).
+
+    Returns
+    -------
+    array of shape (n_sellers, 2)
+
+    Examples
+    --------
+    >>> middle_range([[8.0], [10.0], [12.0]], 0.5)
+    array([[ 9., 11.]])
+    """
     return np.quantile(loans, [(1 - coverage) / 2, (1 + coverage) / 2], axis=0).T
 
 
