@@ -33,7 +33,9 @@ from qrgmm.models.law_model import LawModel
 from qrgmm.models.resampling import bootstrap_curves
 from qrgmm.risk import default_probability, expected_loss, largest_loan
 
-PAST = 10_000  # sellers whose laws are predicted at a time: what bounds the memory
+PAST = 1_000_000  # past sales whose forecasts are held at a time, and
+LENT = 10_000  # sellers whose comparable sales are: what bounds the memory
+SCENARIOS, CELLS = 20_000, 400_000_000  # of all loans together, and draws of single loans that they may take
 MOST_NAMED = 10  # of sellers whose fitted sales were below 0, in a note; the table has all
 KEPT_LEVELS = (0.01, 0.05, 0.1, 0.2, 0.5)  # of every law, in the table
 
@@ -254,16 +256,17 @@ def decide(
     if refits:
         table[["loan_low", "loan_high"]] = middle_range(refitted)
     loans = amounts = table["loan"].to_numpy()
-    table["comparable_default_share"] = _share_lent(sales[nearest], loans, revenue)
+    table["comparable_default_share"] = _share_lent(sales, nearest, loans, revenue)
     if promise is not None:
         table["cautious_loan"] = amounts = cautious_loans(curve, promise.level, revenue, **limits)
     cautious, max_shares = amounts, dict(max_shares or {})
     table["amount"] = amounts = limit_shares(cautious, sellers, max_shares)
-    table["comparable_share_at_amount"] = _share_lent(sales[nearest], amounts, revenue)
+    table["comparable_share_at_amount"] = _share_lent(sales, nearest, amounts, revenue)
     for name, measure in (("probability_at_amount", default_probability), ("loss_at_amount", expected_loss)):
         table[name] = np.where(amounts > 0, measure(curve, amounts[:, None], unit_revenue=revenue)[:, 0], np.nan)
+    n_scenarios = max(1_000, min(SCENARIOS, CELLS // len(names)))
     place = place_in_portfolio(
-        curve, amounts, loading, rng=rng, unit_revenue=revenue, progress=progress
+        curve, amounts, loading, n_scenarios, rng, unit_revenue=revenue, progress=progress
     ).set_axis(sellers.index)
     table = pd.concat([table, place, changes, *([] if flags is None else [flags])], axis=1)
     # What is lent may default as often as was promised, and as seldom as its law says. A probability of 0 stands for
@@ -298,9 +301,11 @@ def _size_rows(model, columns, revenue, unit_revenue, limits, promise, frame, wh
     return cautious_loans(model.predict_curve(frame[columns]), level, revenue, **limits)
 
 
-def _share_lent(sales, loans, revenue):
+def _share_lent(sales, rows, loans, revenue):
     """Shares of comparable sales that would not have repaid; NaN where nothing is lent."""
-    return np.where(loans > 0, share_below(sales, loans, revenue), np.nan)
+    blocks = [slice(start, start + LENT) for start in range(0, len(loans), LENT)]
+    shares = [share_below(sales[rows[block]], loans[block], revenue[block]) for block in blocks]
+    return np.where(loans > 0, np.concatenate(shares), np.nan)
 
 
 def _check_sellers(names, history, sellers, flags, n_refits, n_folds):

@@ -53,7 +53,7 @@ def render_front(decisions: Decisions, provenance: Provenance) -> list[str]:
         "Data": f"{decisions.source} {provenance.data_hash and f'(SHA-256 {provenance.data_hash})'}",
         "Past sales": f"{decisions.n_past:,}{sellers}; in {decisions.unit}",
         "Model": f"{provenance.model} {provenance.model_hash and f'(SHA-256 {provenance.model_hash})'}",
-        "Horizon": provenance.horizon,
+        "Horizon": _say_days(provenance.horizon),
         "Currency": provenance.currency,
         "Limits": limits + (f"; shares of all that is lent: {shares}" if shares else ""),
         "Outside the history's range": f"{decisions.outside:,} of {names:,} sellers",
@@ -94,9 +94,9 @@ def _say_promise(decisions):
     seen = []
     for kind, row in promise.kept.iterrows():
         low, high = (show_share(end, 2) for end in share_interval(row["n"], row["observed"], row["error"]))
-        seen.append(f"{KINDS[kind]} {judge_promise(promise, kind)}" + (
-            "" if np.isnan(row["observed"]) else f" (of {row['n']:,.0f} loans {show_share(row['observed'])}, s.e. "
-            f"{show_share(row['error'])}: between {low} and {high})"))  # fmt: skip
+        seen.append(f"{KINDS[kind]}: {judge_promise(promise, kind)}" + (
+            "" if np.isnan(row["observed"]) else f" ({show_share(row['observed'])} of {row['n']:,.0f} loans, s.e. "
+            f"{show_share(row['error'])}; the true share may lie between {low} and {high})"))  # fmt: skip
     return f"{show_share(promise.promised)} promised; {'; '.join(seen)}"
 
 
@@ -104,18 +104,17 @@ def _name_sources(decisions, provenance):
     """What each kind of number rests on, and from when it is."""
     dates = provenance.dates or "dates not stated"
     sellers = "" if provenance.n_groups is None else f" of {provenance.n_groups:,} sellers"
-    basis, _, measured = say_basis(decisions, provenance).partition("; ")
     rows = {
-        "Forecasts, amounts, what they are made of": (f"{decisions.n_past:,} past sales{sellers}", dates),
-        "Applicants": (provenance.asked or "not stated", provenance.today or "not stated"),
-        "The promise, and cautious amounts": (basis, measured),
-        "Range of refits": (f"{len(decisions.refits)} refits to the same past sales, drawn anew", dates),
-        "Comparable sales": (f"the {decisions.comparables.shape[1]} most similar of the same past sales", dates),
-        "Losses together": ("simulated; how sellers move together is assumed, not measured here", ""),
+        "Forecasts, amounts, what they are made of": f"{decisions.n_past:,} past sales{sellers}; {dates}",
+        "Applicants": f"{provenance.asked or 'file not stated'}; {provenance.today or 'date not stated'}",
+        "The promise, and cautious amounts": say_basis(decisions, provenance),
+        "Range of refits": f"{len(decisions.refits)} refits to the same past sales, drawn anew",
+        "Comparable sales": f"the {decisions.comparables.shape[1]} most similar of the same past sales",
+        "Losses together": "simulated; how sellers move together is assumed, not measured here",
     }
     if not decisions.refits:
         del rows["Range of refits"]
-    return pd.DataFrame.from_dict(rows, orient="index", columns=["rests on", "dates"])
+    return pd.DataFrame({"": rows})
 
 
 def _conditions(decisions, provenance):
@@ -124,10 +123,19 @@ def _conditions(decisions, provenance):
     lent = table["amount"] > 0
     warned = int((lent & (table["warnings"] != "")).sum())
     if warned:
-        asked.append(f"Settle the warnings of {warned:,} sellers with a loan.")
+        asked.append(f"Settle the warnings of {_count(warned)} with a loan.")
     for flag, words in (("buyer_late", "a buyer who may pay late"), ("chain_risky", "a strained chain")):
         n = int((lent & table[flag]).sum()) if flag in table else 0
         if n:
-            asked.append(f"Ask about {words}: {n:,} sellers with a loan.")
+            asked.append(f"Ask about {words}: {_count(n)} with a loan.")
     items = "".join(f"<li>{html.escape(text, quote=False)}</li>" for text in asked)
     return ["<h2>Conditions</h2>", f"<ul>{items}</ul>" if asked else "<p>None.</p>"]
+
+
+def _count(n):
+    return f"{n:,} seller{'s' if n > 1 else ''}"
+
+
+def _say_days(horizon):
+    """A time such as 90D in words."""
+    return f"{pd.Timedelta(horizon) / pd.Timedelta('1D'):g} days" if horizon else ""

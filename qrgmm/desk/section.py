@@ -70,8 +70,7 @@ def write_section(decisions: Decisions, i: int) -> str:
     elif amount < row.get("cautious_loan", row["loan"]) * (1 - 1e-12):
         sentences.append(f"Limits on concentration scale it to {amount / row.get('cautious_loan', row['loan']):.0%}.")
     if row.get("floored", 0):
-        n_levels = decisions.curve.levels.shape[-1]
-        sentences.append(f"Of the {n_levels} quantiles fitted for it, {row['floored']} were below 0 and count as 0.")
+        sentences.append(f"Of the quantiles fitted for it, {row['floored']} lie below 0 and count as 0.")
     for flag, value, words in [
         ("buyer_late", "late_probability", "the buyer pays late with probability"),
         ("chain_risky", "risk_score", "the chain's total risk score is"),

@@ -181,5 +181,5 @@ def _refuse(path, cells, bad, expected):
     rows = np.flatnonzero(bad)
     if len(rows):
         more = f" (and in {len(rows) - 1:,} more)" if len(rows) > 1 else ""
-        found = f"got {cells.iloc[rows[0]]!r} in row {rows[0] + 1}{more}"
+        found = f"got {cells.iloc[[rows[0]]].tolist()[0]!r} in row {rows[0] + 1}{more}"
         raise ValueError(f"{path}: column {cells.name!r} must hold {expected}, {found}")
