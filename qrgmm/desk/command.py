@@ -20,13 +20,14 @@ from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from qrgmm.desk.card import Provenance, hash_file, hash_model, render_card, render_index
 from qrgmm.desk.dated import promise_in_time
 from qrgmm.desk.decisions import Decisions, decide
 from qrgmm.desk.flags import CHAIN_COLUMNS, HIGHEST_SCORE, warning_flags
-from qrgmm.desk.inputs import KINDS, flag, make_model, read_case
+from qrgmm.desk.inputs import KINDS, draw_rows, flag, make_model, read_case
 from qrgmm.desk.memo import MOST_SECTIONS, choose_sections, render_memo
 from qrgmm.desk.pages import write_together
 from qrgmm.desk.reasons import WAYS
@@ -43,6 +44,7 @@ RANGES = {
     "refits": (0, math.inf, True, False),
     "folds": (0, math.inf, True, False),
     "seed": (0, math.inf, True, False),
+    "fit_rows": (100, math.inf, True, False),
 }
 FILES = ["decisions.csv", "memo.html", "model_card.html", "index.html"]
 MOST_WARNINGS = 20  # on the terminal; the table and the memo have all
@@ -132,6 +134,7 @@ def _make_parser():
     add("--loading", type=float, default=0.3, help="of all sellers on one common factor")
     add("--refits", type=int, default=50, help="of the bootstrap, at least 2; 0 for no band")
     add("--folds", type=int, default=10, help="of sales left out to see the promise kept, at least 2; 0 not to look")
+    add("--fit-rows", type=int, help="fit to so many past sales drawn at random, where all would take too long")
     add("--seed", type=int, default=0)
     add("--today", help="date of the decision, such as 2026-01-31; by default today")
     add("--officer", default="", help="who decides")
@@ -243,6 +246,8 @@ def _check_options(options):
         if not positive:
             raise ValueError(f"--horizon must be a positive time such as 90D, got {options.horizon!r}")
     options.max_share = dict(_read_share(text) for text in options.max_share)
+    if options.fit_rows is not None and options.date is not None:
+        raise ValueError("--fit-rows does not go with --date: vintages are fitted to all that was known")
     options.reach = dict(_read_way(text) for text in options.reach)
     if options.parquet and importlib.util.find_spec("pyarrow") is None:
         raise ValueError("--parquet needs the package pyarrow, which is not installed")
@@ -310,8 +315,12 @@ def _decide_files(options):
     promise = None
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "column .* has levels never seen")
+        fitted = None
+        if options.fit_rows is not None:
+            fitted = draw_rows(case.history, options.fit_rows, options.seed)
         if kind in KINDS:
-            model.fit(case.history, case.sales)
+            rows = slice(None) if fitted is None else fitted
+            model.fit(case.history.iloc[rows], np.asarray(case.sales)[rows])
         if case.panel is not None and options.folds and limit < 1:
             panel = case.panel.copy()
             panel.attrs["covariates"] = list(case.history)
@@ -320,7 +329,7 @@ def _decide_files(options):
         model, case.history, case.sales, case.sellers, limits, case.unit_revenue, case.names, flags,
         n_refits=options.refits, loading=options.loading, rng=options.seed, progress=True, groups=case.groups,
         n_folds=options.folds, promise=promise, reach=options.reach, max_shares=options.max_share,
-        drawn=options.memos or case.names[:MOST_SECTIONS],
+        drawn=options.memos or case.names[:MOST_SECTIONS], fitted=fitted,
     )  # fmt: skip
     found = replace(found, missing=case.missing, unit=case.unit)
     provenance = Provenance(

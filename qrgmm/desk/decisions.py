@@ -98,6 +98,8 @@ class Decisions:
         Covariates that a seller can change, and which way; see `least_changes`.
     drawn : array of int
         Rows of the sellers whose refits are kept.
+    n_fitted : int
+        Past sales that the model was fitted to.
     """
 
     names: list[str]
@@ -123,6 +125,7 @@ class Decisions:
     unit: str = "units"
     reach: dict[str, str] = field(default_factory=dict)
     drawn: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=int))
+    n_fitted: int = 0
 
 
 def decide(
@@ -145,6 +148,7 @@ def decide(
     reach: Sequence[str] | Mapping[str, str] = (),
     max_shares: Mapping[str, float] | None = None,
     drawn: Sequence[str] | None = None,
+    fitted: ArrayLike | None = None,
 ) -> Decisions:
     """Return the desk's decisions about some sellers.
 
@@ -186,6 +190,9 @@ def decide(
         See `limit_shares`; of columns of `sellers`.
     drawn : list of str, optional
         Names of the sellers whose refits are kept to be drawn, by default all.
+    fitted : array of int, optional
+        Rows of the history that `model` was fitted to, and that refits are fitted to and left out of; by default all.
+        Comparable sales are looked for among all in any case.
 
     Returns
     -------
@@ -229,6 +236,11 @@ def decide(
     kept = np.arange(len(names)) if drawn is None else np.flatnonzero(np.isin(names, list(drawn)))
     rows, revenue = sellers[list(history)], revenue_per_unit(sellers, unit_revenue)
     doubts = _doubt_rows(model, history, rows, names)
+    learned, learned_sales, learned_groups = history, sales, groups
+    if fitted is not None:
+        chosen = np.asarray(fitted, dtype=int)
+        learned, learned_sales = history.iloc[chosen], sales[chosen]
+        learned_groups = None if groups is None else np.asarray(groups)[chosen]
     reference, refits, refitted = reference_values(history, model), [], []
     with warnings.catch_warnings():
         # What the encoder says of values never seen is said in the table.
@@ -240,14 +252,16 @@ def decide(
         for level in KEPT_LEVELS:
             table[f"q{round(100 * level):02}"] = curve.ppf(level)[:, 0] * revenue
         for _ in tqdm(range(n_refits), "refits", disable=not progress):
-            refit = bootstrap_curves(model, history, sales, rows, 1, rng, groups)[0].clip(lower=0.0)
+            refit = bootstrap_curves(model, learned, learned_sales, rows, 1, rng, learned_groups)[0].clip(lower=0.0)
             refitted.append(largest_loan(refit, unit_revenue=revenue, **limits))
             refits.append(refit[kept])
         promised = limits.get("max_default_probability", 1.0)
         if promise is None and n_folds and promised < 1:
             # Which rows are left out together must not change what else is drawn.
             own = rng.spawn(1)[0]
-            promise = promise_left_out(model, history, sales, promised, n_folds, groups, own, progress)
+            promise = promise_left_out(
+                model, learned, learned_sales, promised, n_folds, learned_groups, own, progress
+            )
         nearest = _find_comparables(model, curve, history, n_comparable, progress)
         start = reference_loans(model, sellers, reference, unit_revenue, **limits)
         drivers = loan_drivers(model, sellers, reference, unit_revenue, **limits)
@@ -278,7 +292,7 @@ def decide(
     table["warnings"] = ["; ".join(a + b) for a, b in zip(doubts, promises)]
     table["floored"] = floored = (raw.values < 0).sum(axis=1)
     source = str(history.attrs.get("source", "history"))
-    notes = _write_notes(raw, floored, names, loans, limits, len(sales))
+    notes = _write_notes(raw, floored, names, loans, limits, len(learned))
     if promise is not None:
         notes += describe_promise(promise, first_level)
     if reach:
@@ -291,6 +305,7 @@ def decide(
         names, sellers, reference, curve, refits, revenue, limits, loading, table, start,
         drivers, nearest, source, floored, notes, len(sales), sum(map(bool, doubts)), promise, max_shares,
         reach=dict(reach) if isinstance(reach, Mapping) else dict.fromkeys(reach, "either"), drawn=kept,
+        n_fitted=len(learned),
     )  # fmt: skip
 
 

@@ -38,20 +38,20 @@ def draw_law(law: QuantileCurve, refits: list[QuantileCurve], revenue: float, lo
     levels = np.linspace(0, 1, 101)
     top = max(revenue * float(law.ppf(0.6)[0, 0]), 1.5 * loan, 1e-9)
     loans = np.linspace(0, top, 101)
-    curves = [("level", levels, lambda one: one.ppf(levels)[0], None)]
-    curves += [
-        ("loan", loans, lambda one: risk_profile(one, loans, unit_revenue=revenue)["default_probability"][0], loan)
-    ]
+    curves = {
+        "level": (levels, lambda one: one.ppf(levels)[0], 0.0),
+        "loan": (loans, lambda one: risk_profile(one, loans, unit_revenue=revenue)["default_probability"][0], loan),
+    }
     titles = {"level": f"Sales ({unit}) at every level", "loan": "Default probability at every loan"}
     keys = ["Line, the forecast"]
     if refits:
         keys.append(f"shaded, nine of ten of {len(refits)} refits to redrawn past sales")
     figures = []
-    for name, x, read, mark in curves:
+    for name, (x, read, mark) in curves.items():
         line, many = read(law), np.array([read(refit) for refit in refits])
         band = np.quantile(many, [0.05, 0.95], axis=0) if refits else None
-        high = 1.0 if mark is not None else float(max(line.max(), 0 if band is None else band.max(), 1e-9))
-        low = 0.0 if mark is not None else float(min(line.min(), 0.0))
+        high = 1.0 if name == "loan" else float(max(line.max(), 0 if band is None else band.max(), 1e-9))
+        low = 0.0 if name == "loan" else float(min(line.min(), 0.0))
         key = "; ".join([*keys, *(["dashed, the amount lent"] if mark else [])]) + "."
         figures.append(_chart(x, line, band, low, high, mark, name, titles[name], key))
     return f'<div class="pair">{"".join(figures)}</div>'

@@ -51,7 +51,7 @@ def render_front(decisions: Decisions, provenance: Provenance) -> list[str]:
         "Date": provenance.today,
         "Prepared by": provenance.officer,
         "Data": f"{decisions.source} {provenance.data_hash and f'(SHA-256 {provenance.data_hash})'}",
-        "Past sales": f"{decisions.n_past:,}{sellers}; in {decisions.unit}",
+        "Past sales": f"{decisions.n_past:,}{sellers}; in {decisions.unit}{_say_fitted(decisions)}",
         "Model": f"{provenance.model} {provenance.model_hash and f'(SHA-256 {provenance.model_hash})'}",
         "Horizon": _say_days(provenance.horizon),
         "Currency": provenance.currency,
@@ -105,7 +105,8 @@ def _name_sources(decisions, provenance):
     dates = provenance.dates or "dates not stated"
     sellers = "" if provenance.n_groups is None else f" of {provenance.n_groups:,} sellers"
     rows = {
-        "Forecasts, amounts, what they are made of": f"{decisions.n_past:,} past sales{sellers}; {dates}",
+        "Forecasts, amounts, what they are made of": f"{decisions.n_past:,} past sales{sellers}"
+        f"{_say_fitted(decisions)}; {dates}",
         "Applicants": f"{provenance.asked or 'file not stated'}; {provenance.today or 'date not stated'}",
         "The promise, and cautious amounts": say_basis(decisions, provenance),
         "Range of refits": f"{len(decisions.refits)} refits to the same past sales, drawn anew",
@@ -115,6 +116,12 @@ def _name_sources(decisions, provenance):
     if not decisions.refits:
         del rows["Range of refits"]
     return pd.DataFrame({"": rows})
+
+
+def _say_fitted(decisions):
+    """How many past sales the model has seen, where these are not all."""
+    few = decisions.n_fitted < decisions.n_past
+    return f", the model fitted to {decisions.n_fitted:,} of them drawn at random" if few else ""
 
 
 def _conditions(decisions, provenance):

@@ -181,6 +181,35 @@ def read_case(options: Namespace, model: LawModel) -> Case:
     return Case(history, sales, sellers, names, unit_revenue, groups, dates=dates, asked=asked)
 
 
+def draw_rows(history: pd.DataFrame, n_rows: int, seed: int = 0) -> np.ndarray:
+    """Return rows of a history drawn at random, such that every text of it is there.
+
+    Parameters
+    ----------
+    history : pandas.DataFrame
+    n_rows : int
+        At least, where the history has so many; a text that the draw has missed brings one row more.
+    seed : int
+
+    Returns
+    -------
+    array of int
+        Sorted.
+
+    Examples
+    --------
+    >>> history = pd.DataFrame({"store": ["a"] * 98 + ["b", "c"], "price": 1.0})
+    >>> rows = draw_rows(history, 10)
+    >>> len(rows) >= 10, history["store"].iloc[rows].nunique()
+    (True, 3)
+    """
+    order = np.random.default_rng(seed).permutation(len(history))
+    rows = [order[:n_rows]]
+    for name in history.columns.difference(history.select_dtypes("number").columns):
+        rows.append(order[~history[name].iloc[order].duplicated().to_numpy()])
+    return np.unique(np.concatenate(rows))
+
+
 def flag(name: str) -> str:
     """Return the option of a name.
 

@@ -160,7 +160,7 @@ def middle_range(loans: ArrayLike, coverage: float = 0.9) -> np.ndarray:
     >>> middle_range([[8.0], [10.0], [12.0]], 0.5)
     array([[ 9., 11.]])
     """
-    return np.quantile(loans, [(1 - coverage) / 2, (1 + coverage) / 2], axis=0).T
+    return np.quantile(np.asarray(loans), [(1 - coverage) / 2, (1 + coverage) / 2], axis=0).T
 
 
 def revenue_per_unit(sellers: pd.DataFrame, unit_revenue: ArrayLike | str) -> np.ndarray:
