@@ -1,6 +1,7 @@
-"""The lender's desk on many applicants and a long history: seconds, processor seconds and memory of each stage.
+"""The lender's desk at scale, stage by stage: processor seconds, seconds and the most memory of each.
 
-Every size runs in a process of its own, so that its peak of memory is its own: python benchmarks/desk.py NAME FILE
+Every stage runs in a process of its own, so that its peak of memory is its own. What grows in proportion is run on a
+part, and reckoned: a fit for all refits, some applicants for all, some scenarios for all.
 """
 
 import json
@@ -8,7 +9,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from functools import wraps
 from pathlib import Path
 
 import numpy as np
@@ -17,130 +17,184 @@ from memory import peak_memory
 
 from qrgmm import desk
 from qrgmm.desk import command, decisions
+from qrgmm.desk.card import Provenance, render_index
+from qrgmm.desk.inputs import DESK_LEVELS, draw_rows
+from qrgmm.desk.memo import render_memo
 from qrgmm.desk.tables import load_table
+from qrgmm.models.encoding import FieldEncoder
 from qrgmm.models.metamodel import QRGMM
 
-REFITS, FOLDS = 20, 10  # that are wanted
-SIZES = {
-    "100,000 past sales, 10,000 applicants": {
-        "n_past": 100_000, "n_sellers": 2_000, "n_categories": 200, "n_applicants": 10_000, "refits": 2, "folds": 2,
-        "fit_rows": 100_000,
-    },
-    "1,000,000 past sales, 100,000 applicants": {
-        "n_past": 1_000_000, "n_sellers": 20_000, "n_categories": 1_000, "n_applicants": 100_000, "refits": 2,
-        "folds": 2, "fit_rows": 100_000,
-    },
-}  # fmt: skip
+N_PAST, N_SELLERS, N_CATEGORIES, N_APPLICANTS = 1_000_000, 20_000, 1_000, 100_000
+FIT_ROWS, REFITS, FOLDS = 100_000, 20, 10
+COMPARED, WRITTEN, SCENARIOS = 2_000, 10_000, 400  # applicants and scenarios that are run
+WANTED = 20.0  # processor minutes: ten minutes on two cores
+FIELDS = ["category", "price", "rating"]
+LIMITS = {"max_default_probability": 0.05}
 SETTING = (
-    "past sales with a seller, a category and two numbers each (2,000 sellers and 200 categories, or 20,000 and "
-    "1,000); applicants and history from Parquet files, decisions to CSV and Parquet, a memo for two, an index of "
-    "all. The model, refits and folds learn from 100,000 of the past sales (--fit-rows); comparable sales are looked "
-    f"for among all. Each once, on one core of a machine that others use, too: read the processor time. Two refits and two "
-    f"folds were run; what {REFITS} and {FOLDS} take is reckoned from them"
+    f"{N_APPLICANTS:,} applicants, and a history of {N_PAST:,} sales of {N_SELLERS:,} sellers in {N_CATEGORIES:,} "
+    f"categories, with two numbers each; the model, {REFITS} refits and {FOLDS} folds learn from {FIT_ROWS:,} of the "
+    "sales (--fit-rows), comparable sales are looked for among all. Each stage once, in a process of its own, on one "
+    "core of a machine that others use, too: read the processor time"
 )
-STAGES = {
-    "reading": [(command, "read_case"), (command, "hash_file"), (command, "hash_model")],
-    "fit": [(QRGMM, "fit")],
-    "forecasts and loans": [(QRGMM, "predict_curve"), (decisions, "size_loans")],
-    "refits": [(decisions, "bootstrap_curves")],
-    "sales left out": [(decisions, "promise_left_out")],
-    "comparable sales": [(decisions, "_find_comparables"), (decisions, "_share_lent")],
-    "reasons": [(decisions, "loan_drivers"), (decisions, "reference_loans"), (decisions, "reference_values")],
-    "portfolio": [(decisions, "place_in_portfolio")],
-    "writing": [(command, name) for name in ("render_memo", "render_index", "render_card", "tabulate", "disarm",
-                                             "write_together")],
-}  # fmt: skip
 
 
-def make_tables(folder, n_past, n_sellers, n_categories, n_applicants):
-    """Write a history and applicants: what is sold depends on category, price and rating."""
+def make_tables(folder):
+    """Write a history and applicants: what is sold depends on category and rating."""
     rng = np.random.default_rng(0)
-    size, popular = rng.normal(size=n_categories) / 2, rng.dirichlet(np.ones(n_categories))
+    size, popular = rng.normal(size=N_CATEGORIES) / 2, rng.dirichlet(np.ones(N_CATEGORIES))
 
     def draw(n, extra):
-        category = np.r_[np.arange(n_categories), rng.choice(n_categories, n - n_categories, p=popular)]
+        category = np.r_[np.arange(N_CATEGORIES), rng.choice(N_CATEGORIES, n - N_CATEGORIES, p=popular)]
         table = pd.DataFrame({"category": [f"c{i:04}" for i in category]})
         table["price"] = np.exp(3 + rng.normal(size=n) / 2).round(2)
         table["rating"] = rng.uniform(3, 5, n).round(1)
         mean = np.exp(3 + size[category]) * (1.5 + 0.3 * (table["rating"] - 4))
         return table.assign(units=(5 + mean * rng.gamma(4, 1 / 4, n)).round(), **extra)
 
-    sellers = rng.integers(n_sellers, size=n_past)
-    history = draw(n_past, {"shop": [f"S{i:05}" for i in sellers]})
+    history = draw(N_PAST, {"shop": [f"S{i:05}" for i in rng.integers(N_SELLERS, size=N_PAST)]})
     history.to_parquet(folder / "history.parquet")
     history.to_csv(folder / "history.csv", index=False)
-    draw(n_applicants, {"name": [f"A{i:06}" for i in range(n_applicants)]}).to_parquet(folder / "sellers.parquet")
+    draw(N_APPLICANTS, {"name": [f"A{i:06}" for i in range(N_APPLICANTS)]}).to_parquet(folder / "sellers.parquet")
 
 
-class Stopwatch:
-    """Seconds, processor seconds and peak of memory by stage; what runs within a stage counts for it."""
-
-    def __init__(self):
-        self.stages, self.inside = {}, False
-
-    def wrap(self, stage, function):
-        @wraps(function)
-        def timed(*arguments, **options):
-            if self.inside:
-                return function(*arguments, **options)
-            self.inside = True
-            start = time.perf_counter(), time.process_time()
-            try:
-                return function(*arguments, **options)
-            finally:
-                self.inside = False
-                found = self.stages.setdefault(stage, {"seconds": 0.0, "processor_seconds": 0.0})
-                found["seconds"] += time.perf_counter() - start[0]
-                found["processor_seconds"] += time.process_time() - start[1]
-                found["peak_gib"] = peak_memory()
-
-        return timed
+def read(folder, name="history.parquet"):
+    return load_table(folder / name, "units", ["category", "shop"], ["price", "rating"])
 
 
-def decide(n_past, n_sellers, n_categories, n_applicants, refits, folds, fit_rows):
-    """Run the command once, and return what each stage took."""
-    watch = Stopwatch()
+def read_sellers(folder):
+    sellers, _ = load_table(folder / "sellers.parquet", None, ["category", "name"], ["price", "rating"])
+    return sellers.set_index("name")
+
+
+# Each stage prepares what it needs, and returns the work that is timed.
+
+
+def stage_read(folder):
+    return lambda: (read(folder), read_sellers(folder))
+
+
+def stage_read_csv(folder):
+    return lambda: read(folder, "history.csv")
+
+
+def stage_fit(folder):
+    history, sales = read(folder)
+    rows = draw_rows(history[FIELDS], FIT_ROWS)
+
+    def fit():
+        model = QRGMM(DESK_LEVELS, FieldEncoder()).fit(history[FIELDS].iloc[rows], sales.iloc[rows])
+        model.save(folder / "model.npz")
+
+    return fit
+
+
+def stage_loans(folder):
+    sellers, model = read_sellers(folder), QRGMM.load(folder / "model.npz")
+    reference = {"category": "c0000", "price": 20.0, "rating": 4.0}
+    return lambda: (
+        desk.size_loans(model.predict_curve(sellers[FIELDS]), sellers["price"].to_numpy(), **LIMITS),
+        desk.reference_loans(model, sellers, reference, "price", **LIMITS),
+        desk.loan_drivers(model, sellers, reference, "price", **LIMITS),
+    )
+
+
+def stage_look_back(folder):
+    """The forecasts of all past sales, and the tree in which the nearest are looked for; with one applicant."""
+    return _compare(folder, 1)
+
+
+def stage_compare(folder):
+    return _compare(folder, COMPARED)
+
+
+def _compare(folder, n):
+    (history, _), sellers, model = read(folder), read_sellers(folder), QRGMM.load(folder / "model.npz")
+    few = sellers[FIELDS].sample(n, random_state=0)
+    curve = model.predict_curve(few).clip(lower=0.0)
+    return lambda: decisions._find_comparables(model, curve, history[FIELDS], 100, False)
+
+
+def stage_portfolio(folder):
+    sellers, model = read_sellers(folder), QRGMM.load(folder / "model.npz")
+    price, curve = sellers["price"].to_numpy(), model.predict_curve(sellers[FIELDS])
+    loans = desk.size_loans(curve, price, **LIMITS)["loan"]
+    return lambda: desk.place_in_portfolio(curve, loans, 0.3, SCENARIOS, 0, unit_revenue=price)
+
+
+def stage_write(folder):
+    sellers, model = read_sellers(folder).head(WRITTEN), QRGMM.load(folder / "model.npz")
+    history, sales = (each.iloc[:2_000] for each in read(folder))
+    decisions.CELLS, options = 1, {"n_refits": 0, "n_folds": 0, "n_comparable": 1, "rng": 0}
+    found = desk.decide(model, history[FIELDS], sales, sellers, LIMITS, "price", **options)
+
+    def write():
+        table = command.tabulate(found)
+        texts = {"decisions.csv": command.disarm(table).to_csv()}
+        texts["memo.html"] = render_memo(found, found.names[:3])
+        texts["index.html"] = render_index(found, Provenance(), ["memo.html", "decisions.csv"], [0, 1, 2])
+        table.to_parquet(folder / "decisions.parquet")
+        for name, text in texts.items():
+            (folder / name).write_text(text, encoding="utf-8")
+
+    return write
+
+
+STAGES = {  # what a stage is called, and how often the whole needs it
+    "read": ("reading, from Parquet", 1),
+    "fit": (f"a fit; of these {1 + REFITS + FOLDS}", 1 + REFITS + FOLDS),
+    "loans": ("forecasts, loans and reasons", 1),
+    "look_back": ("forecasts of all past sales, and a tree of them", 1),
+    "compare": (f"the same and comparable sales of {COMPARED:,} applicants", N_APPLICANTS / COMPARED),
+    "portfolio": (f"portfolio, {SCENARIOS} scenarios", decisions.CELLS / N_APPLICANTS / SCENARIOS),
+    "write": (f"writing {WRITTEN:,} of them", N_APPLICANTS / WRITTEN),
+    "read_csv": ("reading the history from CSV instead", 0),
+}
+
+
+def run(time_in_turn):
+    """Return what every stage took, and the whole reckoned; `time_in_turn` is for contestants, and there are none."""
+    stages = {}
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        make_tables(folder, n_past, n_sellers, n_categories, n_applicants)
-        for stage, functions in STAGES.items():
-            for place, function in functions:
-                setattr(place, function, watch.wrap(stage, getattr(place, function)))
-        start = time.perf_counter(), time.process_time()
-        options = "--target units --unit-revenue price --seller shop --name name --parquet --memos A000001 A000002"
-        options += f" --refits {refits} --folds {folds} --fit-rows {fit_rows} --output {folder / 'out'}"
-        desk.main([str(folder / "sellers.parquet"), "--history", str(folder / "history.parquet"), *options.split()])
-        whole = time.perf_counter() - start[0], time.process_time() - start[1]
-        of_stages = [sum(stage[clock] for stage in watch.stages.values()) for clock in ("seconds", "processor_seconds")]
-        rest = {"seconds": whole[0] - of_stages[0], "processor_seconds": whole[1] - of_stages[1]}
-        watch.stages["all else"] = rest | {"peak_gib": peak_memory()}
-        read = watch.wrap("reading the history from CSV instead", load_table)
-        read(folder / "history.csv", "units", ["category", "shop"], ["price", "rating"])
-        files = {path.name: round(path.stat().st_size / 1e6, 1) for path in (folder / "out").iterdir()}
-    for stage in watch.stages.values():
-        stage |= {name: round(value, 2) for name, value in stage.items()}
-    refit = watch.stages["refits"]["processor_seconds"] / refits
-    fold = watch.stages["sales left out"]["processor_seconds"] / folds
-    wanted = whole[1] + (REFITS - refits) * refit + (FOLDS - folds) * fold
+        make_tables(Path(name))
+        for stage in STAGES:
+            subprocess.run([sys.executable, __file__, stage, name], check=True)
+            stages[stage] = json.loads(Path(name, "found.json").read_text(encoding="utf-8"))
+        written = ["decisions.csv", "decisions.parquet", "index.html"]
+        megabytes = {each: round(Path(name, each).stat().st_size / 1e6, 1) for each in written}
+    return reckon(stages, {name: round(size * N_APPLICANTS / WRITTEN, 1) for name, size in megabytes.items()})
+
+
+def reckon(stages, megabytes):
+    minutes = {}
+    for stage, (_, times) in STAGES.items():
+        seconds = stages[stage]["processor_seconds"]
+        if stage == "compare":  # of which the look back is needed once
+            seconds = max(seconds - stages["look_back"]["processor_seconds"], 0.0)
+        minutes[stage] = round(times * seconds / 60, 2)
+    whole, most = sum(minutes.values()), max(minutes, key=minutes.get)
+    verdict = "within" if whole <= WANTED else "more than"
+    reading = (
+        f"In all {whole:.1f} processor minutes, {verdict} the {WANTED:g} that were wanted (ten minutes on two cores); "
+        f"the most, {minutes[most]:.1f}, for {STAGES[most][0]}."
+    )
     return {
-        "stages": watch.stages, "refits": refits, "folds": folds, "fit_rows": fit_rows, "megabytes": files,
-        "processor_minutes": round(whole[1] / 60, 1), "processor_minutes_wanted": round(wanted / 60, 1),
+        "ratios": {"processor minutes in all": round(whole, 1)}, "reading": reading, "megabytes": megabytes,
+        "stages": {STAGES[stage][0]: found | {"processor_minutes_in_all": minutes[stage]}
+                   for stage, found in stages.items()},
     }  # fmt: skip
 
 
-def run(time_in_turn, sizes=SIZES):
-    """Return the stages of every size; `time_in_turn` is for contestants, of which there are none."""
-    results = {}
-    with tempfile.TemporaryDirectory() as folder:
-        for name in sizes:
-            file = Path(folder) / "result.json"
-            subprocess.run([sys.executable, __file__, name, str(file)], check=True)
-            results[name] = json.loads(file.read_text(encoding="utf-8"))
-    wanted = {f"processor minutes with {REFITS} refits and {FOLDS} folds, {name}": found["processor_minutes_wanted"]
-              for name, found in results.items()}  # fmt: skip
-    return {"ratios": wanted, "sizes": results}
+def main(stage, folder):
+    work = globals()[f"stage_{stage}"](folder)
+    start = time.perf_counter(), time.process_time()
+    work()
+    found = {
+        "seconds": round(time.perf_counter() - start[0], 2),
+        "processor_seconds": round(time.process_time() - start[1], 2),
+        "peak_gib": round(peak_memory(), 2),
+    }
+    (folder / "found.json").write_text(json.dumps(found), encoding="utf-8")
 
 
 if __name__ == "__main__":
-    found = decide(**SIZES[sys.argv[1]])
-    Path(sys.argv[2]).write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+    main(sys.argv[1], Path(sys.argv[2]))

@@ -441,6 +441,23 @@ def test_comparable_sellers_do_not_depend_on_the_blocks_of_the_history(found, mo
     np.testing.assert_array_equal(found.comparables, again.comparables)
 
 
+def test_the_nearest_laws_are_found_among_many_equal_ones_and_in_blocks(monkeypatch):
+    rng, levels = np.random.default_rng(8), [0.05, 0.1, 0.3, 0.4, 0.8]
+    base = np.sort(rng.gamma(2.0, 50.0, size=(40, 5)) - 20, axis=1)
+    others = QuantileCurve(levels, base[rng.integers(40, size=900)]).clip(lower=0.0)
+    curve = QuantileCurve(levels, np.sort(rng.gamma(2.0, 50.0, size=(23, 5)) - 20, axis=1)).clip(lower=0.0)
+    exact = desk.law_distances(curve, others)
+    monkeypatch.setattr(comparables, "LAWS", 10)
+    rows, distances = desk.nearest_laws(curve, others, 60)
+    np.testing.assert_allclose(distances, np.sort(exact, axis=1)[:, :60], rtol=1e-12)
+    np.testing.assert_allclose(np.take_along_axis(exact, rows, axis=1), distances, rtol=1e-12)
+    assert all(len(set(row)) == 60 for row in rows)
+    # No mean of a part is farther than the law is.
+    parts = [comparables._part_means(*comparables._corners(each)) for each in (curve, others)]
+    np.testing.assert_allclose(parts[0].sum(axis=1), curve.mean(), rtol=1e-12)
+    bound = np.abs(parts[0][:, None] - parts[1][None]).sum(axis=2)
+    assert (bound <= exact + 1e-9).all() and np.median(bound / exact) > 0.8
+
 
 def test_laws_that_differ_by_rounding_are_ordered_by_row():
     rng = np.random.default_rng(6)

@@ -244,6 +244,38 @@ def test_refits_are_kept_of_those_who_are_drawn_only(past):
         np.testing.assert_array_equal(one.values, all_of_them.values[[2, 7]])
 
 
+def test_a_model_may_learn_from_some_sales_and_be_compared_with_all(past):
+    X, sales = past
+    rows = desk.inputs.draw_rows(X, 150, seed=1)
+    model, groups = QRGMM(LEVELS, FieldEncoder()).fit(X.iloc[rows], sales[rows]), np.arange(400) % 90
+    new, limits = X.head(5).set_axis(list("ABCDE")), {"max_default_probability": 0.1}
+    options = {"n_refits": 3, "n_folds": 3, "n_comparable": 30, "rng": 0}
+    found = desk.decide(model, X, sales, new, limits, "price", groups=groups, fitted=rows, **options)
+    few = desk.decide(model, X.iloc[rows], sales[rows], new, limits, "price", groups=groups[rows], **options)
+    same = ["cautious_loan", "loan_low", "loan_high"]
+    pd.testing.assert_frame_equal(found.table[same], few.table[same])
+    assert found.promise.basis.startswith("150 past sales of") and found.n_fitted == 150 and found.n_past == 400
+    distances = desk.law_distances(found.curve, model.predict_curve(X).clip(lower=0.0))
+    nearest = np.take_along_axis(distances, found.comparables, axis=1)
+    np.testing.assert_allclose(nearest, np.sort(distances, axis=1)[:, :30], atol=1e-9)
+
+
+def test_a_draw_of_rows_keeps_every_text():
+    history = pd.DataFrame({"kind": ["a"] * 997 + ["b", "c", "d"], "price": 1.0})
+    rows = desk.inputs.draw_rows(history, 50)
+    assert 50 <= len(rows) <= 53 and (np.diff(rows) > 0).all() and set(history["kind"].iloc[rows]) == set("abcd")
+    assert desk.inputs.draw_rows(history, 5_000).tolist() == list(range(1_000))
+
+
+def test_the_memo_says_how_many_sales_the_model_has_seen(folder, tmp_path):
+    files = [str(folder / "sellers.csv"), "--history", str(folder / "history.csv"), "--output", str(tmp_path)]
+    options = "--target units --categorical kind --continuous price returns --unit-revenue price --name seller"
+    desk.main([*files, *options.split(), "--refits", "0", "--folds", "3", "--fit-rows", "200"])
+    words = " ".join(read_words((tmp_path / "memo.html").read_text(encoding="utf-8")).split())
+    assert "400; in units, the model fitted to 200 of them drawn at random" in words
+    assert "200 past sales, each in the forecast of one of 3 refits" in words
+
+
 def test_parquet_files_are_read_as_csv_files_are(folder, table, tmp_path):
     run(folder, "history.parquet", "sellers.parquet", tmp_path)
     again = pd.read_csv(tmp_path / "decisions.csv", index_col="seller")

@@ -6,6 +6,7 @@ Alike in what counts, their law of sales, and not in every column of the row. Ch
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.spatial import cKDTree
+from tqdm import tqdm
 
 from qrgmm.checks import check_count
 from qrgmm.curve import QuantileCurve
@@ -54,7 +55,9 @@ def law_distances(curve: QuantileCurve, others: QuantileCurve) -> np.ndarray:
     return distances
 
 
-def nearest_laws(curve: QuantileCurve, others: QuantileCurve, n_nearest: int) -> tuple[np.ndarray, np.ndarray]:
+def nearest_laws(
+    curve: QuantileCurve, others: QuantileCurve, n_nearest: int, progress: bool = False
+) -> tuple[np.ndarray, np.ndarray]:
     r"""Return which laws of another curve are nearest to every law of one, without all distances in memory.
 
     No distance is below the sum of the differences of the means over parts of the levels,
@@ -69,6 +72,8 @@ def nearest_laws(curve: QuantileCurve, others: QuantileCurve, n_nearest: int) ->
         As in `law_distances`.
     n_nearest : int
         At most all are returned.
+    progress : bool
+        Show a bar.
 
     Returns
     -------
@@ -98,7 +103,7 @@ def nearest_laws(curve: QuantileCurve, others: QuantileCurve, n_nearest: int) ->
                            for each in ((level, value), (levels, values)))  # fmt: skip
     # Many laws may be equal, which a balanced tree takes long to part.
     tree, rounding = cKDTree(others_means, balanced_tree=False), 1e-12 * (1 + np.abs(others_means).max())
-    for block in _blocks((level, value)):
+    for block in tqdm(_blocks((level, value)), "comparable sales", disable=not progress):
         near = tree.query(means[block], n_nearest, p=1)[1].reshape(-1, n_nearest)
         for i, first in zip(range(block.start, block.stop), near):
             law = _take_laws((level, value), i)

@@ -378,9 +378,9 @@ def _check_first_level(raw, limits):
 def _find_comparables(model, curve, history, n_comparable, progress):
     """Rows of the history with the nearest laws, (n_sellers, n_comparable)."""
     rows, distances = np.empty((len(curve), 0), dtype=int), np.empty((len(curve), 0))
-    for start in tqdm(range(0, len(history), PAST), "comparable sellers", disable=not progress):
+    for start in range(0, len(history), PAST):
         past = model.predict_curve(history.iloc[start : start + PAST]).clip(lower=0.0)
-        more, farther = nearest_laws(curve, past, n_comparable)
+        more, farther = nearest_laws(curve, past, n_comparable, progress)
         rows, distances = np.hstack([rows, start + more]), np.hstack([distances, farther])
         best = np.stack([nearest_first(row)[:n_comparable] for row in distances])
         rows, distances = (np.take_along_axis(each, best, axis=1) for each in (rows, distances))
