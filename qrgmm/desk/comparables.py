@@ -13,6 +13,7 @@ from qrgmm.curve import QuantileCurve
 from qrgmm.risk import default_probability
 
 LAWS = 2_000  # that are compared at a time: what bounds the memory
+FIRST = 5  # times as many laws as are wanted are looked at first
 PARTS = (0.1, 0.3, 0.6)  # levels between which the means of laws are compared first
 
 
@@ -103,11 +104,13 @@ def nearest_laws(
                            for each in ((level, value), (levels, values)))  # fmt: skip
     # Many laws may be equal, which a balanced tree takes long to part.
     tree, rounding = cKDTree(others_means, balanced_tree=False), 1e-12 * (1 + np.abs(others_means).max())
+    n_first = min(FIRST * n_nearest, len(others))
     for block in tqdm(_blocks((level, value)), "comparable sales", disable=not progress):
-        near = tree.query(means[block], n_nearest, p=1)[1].reshape(-1, n_nearest)
+        # Some more than are wanted, so that the farthest of the best is not much farther than it has to be.
+        near = tree.query(means[block], n_first, p=1)[1].reshape(-1, n_first)
         for i, first in zip(range(block.start, block.stop), near):
             law = _take_laws((level, value), i)
-            reach = _distances_to(law, *_take_laws((levels, values), first)).max()
+            reach = np.partition(_distances_to(law, *_take_laws((levels, values), first)), n_nearest - 1)[n_nearest - 1]
             candidates = np.array(tree.query_ball_point(means[i], reach * (1 + 1e-9) + rounding, p=1))
             candidates.sort()
             found = _distances_to(law, *_take_laws((levels, values), candidates))
