@@ -15,6 +15,7 @@ from datetime import date
 from importlib.metadata import version
 from pathlib import Path
 
+import desk
 import exact_risk
 import generation
 import numpy as np
@@ -32,6 +33,7 @@ BENCHMARKS = {
     "sampling": sampling,
     "generation": generation,
     "solvers": solvers,
+    "desk": desk,
 }
 
 

@@ -21,9 +21,10 @@ from qrgmm.desk import comparables, decisions
 from qrgmm.desk.command import disarm
 from qrgmm.desk.flags import CHAIN_COLUMNS
 from qrgmm.desk.inputs import DESK_LEVELS
-from qrgmm.desk.memo import SHARES, write_memo
+from qrgmm.desk.memo import write_memo
 from qrgmm.desk.pages import write_together
 from qrgmm.desk.panel import panel
+from qrgmm.desk.section import SHARES
 from qrgmm.models.encoding import FieldEncoder
 from qrgmm.models.metamodel import QRGMM
 from qrgmm.models.resampling import bootstrap_curves
@@ -240,7 +241,7 @@ def test_the_memo_says_what_was_decided_and_carries_everything_with_it(found, tm
     assert not re.search(r"""(?:src|href)=|https?://|@import|<Cy>""", text.replace("xmlns", ""))
     for name, row in found.table.iterrows():
         assert 0 < row["amount"] == row["cautious_loan"] < row["loan"]
-        alone = f"(by the law alone {row['loan']:,.0f}, over refits {row['loan_low']:,.0f} to"
+        alone = f"(by the forecast alone {row['loan']:,.0f}, {row['loan_low']:,.0f} to"
         assert f"Lend up to {row['amount']:,.0f} {alone}" in text, name
     assert text.count('<svg class="chart"') == 6 and text.count("aria-label") >= 7
     assert "price: 14 (reference" in text and "made up" in text and "nan" not in text.split("<script")[0].lower()
@@ -439,6 +440,23 @@ def test_comparable_sellers_do_not_depend_on_the_blocks_of_the_history(found, mo
     again = desk.decide(model, *past, sellers, LIMITS, "price", n_refits=0, n_folds=0, n_comparable=50, rng=0)
     np.testing.assert_array_equal(found.comparables, again.comparables)
 
+
+def test_the_nearest_laws_are_found_among_many_equal_ones_and_in_blocks(monkeypatch):
+    rng, levels = np.random.default_rng(8), [0.05, 0.1, 0.3, 0.4, 0.8]
+    base = np.sort(rng.gamma(2.0, 50.0, size=(40, 5)) - 20, axis=1)
+    others = QuantileCurve(levels, base[rng.integers(40, size=900)]).clip(lower=0.0)
+    curve = QuantileCurve(levels, np.sort(rng.gamma(2.0, 50.0, size=(23, 5)) - 20, axis=1)).clip(lower=0.0)
+    exact = desk.law_distances(curve, others)
+    monkeypatch.setattr(comparables, "LAWS", 10)
+    rows, distances = desk.nearest_laws(curve, others, 60)
+    np.testing.assert_allclose(distances, np.sort(exact, axis=1)[:, :60], rtol=1e-12)
+    np.testing.assert_allclose(np.take_along_axis(exact, rows, axis=1), distances, rtol=1e-12)
+    assert all(len(set(row)) == 60 for row in rows)
+    # No mean of a part is farther than the law is.
+    parts = [comparables._part_means(*comparables._corners(each)) for each in (curve, others)]
+    np.testing.assert_allclose(parts[0].sum(axis=1), curve.mean(), rtol=1e-12)
+    bound = np.abs(parts[0][:, None] - parts[1][None]).sum(axis=2)
+    assert (bound <= exact + 1e-9).all() and np.median(bound / exact) > 0.8
 
 
 def test_laws_that_differ_by_rounding_are_ordered_by_row():
@@ -661,7 +679,7 @@ def test_a_terminal_without_the_letters_of_a_name_is_no_fault(files, monkeypatch
 def test_the_risk_table_of_the_memo_is_that_of_the_law(found, tmp_path):
     write_memo(found, tmp_path / "memo.html")
     text = (tmp_path / "memo.html").read_text(encoding="utf-8")
-    for i, section in enumerate(text.split("<section>\n")[1:]):
+    for i, section in enumerate(text.split('<section id=')[1:]):
         row, law, revenue = found.table.iloc[i], found.curve[i], found.unit_revenue[i]
         cells = re.findall(r"<t[hd][^>]*>([^<]*)</t[hd]>", re.findall(r"<table.*?</table>", section, re.S)[0])
         assert cells[:5] == ["", "PD", "EL", "LGD", "√E[L²]"]
@@ -724,11 +742,11 @@ def test_many_sellers_get_a_row_each_and_a_section_if_asked_for(model, past, tmp
     found = desk.decide(model, *past, new, LIMITS, "price", n_refits=0, n_folds=0, rng=0)
     write_memo(found, tmp_path / "memo.html")
     text = html.unescape((tmp_path / "memo.html").read_text(encoding="utf-8"))
-    assert text.count("<section>\n") == 200 and text.count("<option>") == 200 and "<th>S204</th>" in text
+    assert text.count('<section id=') == 200 and text.count("<option>") == 200 and "<th>S204</th>" in text
     assert "those of 200 of 205 sellers" in text
     write_memo(found, tmp_path / "memo.html", ["S204", "S3"])
     text = (tmp_path / "memo.html").read_text(encoding="utf-8")
-    assert re.findall("<h2>(.*)</h2>", text)[-2:] == ["S204", "S3"] and text.count("<section>\n") == 2
+    assert re.findall("<h2>(.*)</h2>", text)[-2:] == ["S204", "S3"] and text.count('<section id=') == 2
     assert "those of 2 of 205 sellers" in text
     with pytest.raises(ValueError, match=r"names of memos must be sellers such as .*, got \['Zoe'\]"):
         write_memo(found, tmp_path / "memo.html", ["Zoe"])

@@ -119,7 +119,7 @@ def test_a_short_history_is_judged_on_sellers_left_out(items, law):
     panel = desk.panel_for_decision(items, "60D", "2017-06-01")
     panel.attrs["covariates"] = FIELDS
     found = desk.promise_in_time(law, panel, items, 0.2, "60D", rng=0)
-    assert found.vintages is None and "each in the law of one of 10 refits" in found.basis
+    assert found.vintages is None and "each in the forecast of one of 10 refits" in found.basis
     assert found.kept.loc["plug-in", "n"] > 0
 
 
@@ -308,14 +308,15 @@ def test_the_first_page_says_who_decided_on_what(files, tmp_path):
     assert rows["Date"] == "2026-02-03" and rows["Prepared by"] == "<A> Smith" and rows["Currency"] == "EUR"
     assert rows["Data"] == f"history.csv (SHA-256 {digest})" and rows["Past sales"] == "300 of 100 sellers; in units"
     assert rows["Cautious amounts, in all"] == f"{table['amount'].sum():,.0f} EUR to 2 sellers"
-    assert rows["By the law alone"] == f"{table['loan'].sum():,.0f} EUR"
+    assert rows["By the forecast alone"] == f"{table['loan'].sum():,.0f} EUR"
     assert rows["Lost in the worst 5 % of cases"].startswith(f"{table['cvar_part'].sum():,.0f} EUR (")
     parts, share = table["cvar_part"], table["cvar_part"].sum() / table["amount"].sum()
     assert f"({share:.1%} of all)" in rows["Lost in the worst 5 % of cases"]
     assert f"{parts.max() / parts.sum():.0%}" in rows["Most of that"].split(",")[0]
     assert rows["Expected loss"] == f"{table['loss_at_amount'].sum():,.0f} EUR"
     assert rows["Before limits on shares"] == f"{table['cautious_loan'].sum():,.0f} EUR"
-    assert "kind 60%" in rows["Limits"] and rows["Promise out of sample"].startswith("5% promised; plug-in")
+    assert "kind 60%" in rows["Limits"]
+    assert rows["Promise out of sample"].startswith("5% promised; by the forecast alone")
     assert rows["Outside the history's range"] == "0 of 2 sellers" and rows["Horizon"] == "90D"
     shop = table["amount"].iloc[0] / table["amount"].sum()
     assert shop == pytest.approx(0.6) and "Limits on concentration scale it to" in pages["memo.html"]
@@ -326,7 +327,9 @@ def test_the_first_page_says_who_decided_on_what(files, tmp_path):
     for text in pages.values():
         assert not re.search(r"(?:src|href)=|https?://|<A>|<Ben>", text.replace("xmlns", ""))
     index = (tmp_path / "desk" / "index.html").read_text(encoding="utf-8")
-    assert set(re.findall('href="(.*?)"', index)) == {"decisions.csv", "memo.html", "model_card.html"}
+    links = re.findall('href="(.*?)"', index)
+    assert set(links[:3]) == {"decisions.csv", "memo.html", "model_card.html"}
+    assert links[3:] == ["memo.html#seller-1", "memo.html#seller-2"] and 'id="seller-2"' in pages["memo.html"]
 
 
 def test_a_page_without_a_promise_says_so(files):

@@ -107,7 +107,7 @@ def test_a_level_below_the_grid_sizes_at_the_lowest_quantile_and_says_so():
     np.testing.assert_array_equal(desk.cautious_loans(curve, 0.04, 3.0, **LIMIT), [30.0])
     kept = pd.DataFrame({"n": 50, "observed": [0.2, 0.1], "error": 0.05}, ["plug-in", "cautious"])
     promise = desk.Promise(0.1, 0.04, np.full(50, 0.3), kept, "50 past sales")
-    assert "below the first level of the laws, 10%" in describe_promise(promise, 0.1)[-1]
+    assert "below the first level of the forecasts, 10%" in describe_promise(promise, 0.1)[-1]
     assert len(describe_promise(promise, 0.02)) == 2
 
 

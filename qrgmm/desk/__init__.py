@@ -7,7 +7,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     submod_attrs={
         "comparables": ["law_distances", "nearest_laws", "share_below"],
         "sizing": ["loan_band", "place_in_portfolio", "revenue_per_unit", "size_loans"],
-        "reasons": ["least_changes", "loan_drivers", "reference_values"],
+        "reasons": ["least_changes", "loan_drivers", "reference_loans", "reference_values"],
         "flags": ["warning_flags"],
         "concentration": ["limit_shares"],
         "promise": ["Promise", "cautious_loans", "judge_promise", "promise_left_out"],

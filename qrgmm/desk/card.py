@@ -16,14 +16,16 @@ from numpy.typing import ArrayLike
 
 from qrgmm.desk.decisions import Decisions
 from qrgmm.desk.pages import make_page, make_table
-from qrgmm.desk.promise import judge_promise
+from qrgmm.desk.promise import judge_promise, share_interval
 from qrgmm.desk.reasons import name_fields
 from qrgmm.desk.safeguards import show_number, show_share
 from qrgmm.models.law_model import LawModel
 
 N_DIGITS = 12  # of a hash in hexadecimal that are shown
+SEEN = ["n", "observed", "error"]
+KINDS = {"plug-in": "by the forecast alone", "cautious": "cautious"}  # of loans, as a committee calls them
 NOT_FOR = [
-    "Sellers outside the range below: a linear law goes on where no past seller was. The memo names them.",
+    "Sellers outside the range below: a linear forecast goes on where no past seller was. The memo names them.",
     "Sudden stops that the history does not hold: a suspended account, a fraud, lost stock.",
     "Applicants of another kind than those in the history, which may hold only sellers who were financed.",
     "Advice to a seller: what a loan would be at another value is a statement about the model, not about its sales.",
@@ -47,6 +49,10 @@ class Provenance:
     model, model_hash : str
         Kind of the model, and `hash_model` of it.
     horizon, currency : str
+    dates : str
+        First and last day of the history's sales.
+    asked : str
+        What applicants were read from, and as on which day.
     n_groups : int, optional
         Sellers in the history, where rows are told apart from them.
     conditions : list of str
@@ -61,6 +67,8 @@ class Provenance:
     model_hash: str = ""
     horizon: str = ""
     currency: str = ""
+    dates: str = ""
+    asked: str = ""
     n_groups: int | None = None
     conditions: Sequence[str] = field(default_factory=list)
 
@@ -162,6 +170,8 @@ def render_card(
     about = {
         "Kind": provenance.model, "Learned arrays, SHA-256": provenance.model_hash, "Settings": _list(settings),
         "Data": f"{provenance.data} {provenance.data_hash}", "Past sales": f"{decisions.n_past:,}",
+        "Dates of past sales": provenance.dates or "not stated",
+        "Promise measured on": say_basis(decisions, provenance),
         "Date": provenance.today, "Horizon": provenance.horizon or "not stated",
         "Currency": provenance.currency or "not stated",
     }  # fmt: skip
@@ -205,29 +215,58 @@ def render_promise(decisions: Decisions) -> list[str]:
             "promised": show_share(promise.promised),
             "defaulted": promise.kept["observed"].map(_show_seen),
             "s.e.": promise.kept["error"].map(_show_seen),
+            "true share, 95 % interval": [_show_interval(*row) for row in promise.kept[SEEN].to_numpy()],
             "promise": [judge_promise(promise, kind) for kind in promise.kept.index],
         }
-    )
+    ).rename(KINDS)
     tables = [make_table(shown)]
     if promise.vintages is not None and len(promise.vintages):
         seen = promise.vintages
         columns = {"promised": seen["promised"].map(show_share)}
         for kind in promise.kept.index:
-            columns[f"{kind}: defaulted"] = seen[f"{kind} observed"].map(_show_seen)
-            columns[f"{kind}: s.e."] = seen[f"{kind} error"].map(_show_seen)
+            columns[f"{KINDS[kind]}: defaulted"] = seen[f"{kind} observed"].map(_show_seen)
+            columns[f"{KINDS[kind]}: s.e."] = seen[f"{kind} error"].map(_show_seen)
         columns["level"] = seen["cautious level"].map(_show_seen)
         tables.append(make_table(pd.DataFrame(columns).set_axis(seen.index.strftime("%Y-%m-%d"))))
     return tables
 
 
-def render_index(decisions: Decisions, provenance: Provenance, files: Sequence[str]) -> str:
-    """Return a page that links the files of one decision.
+def say_basis(decisions: Decisions, provenance: Provenance) -> str:
+    """Return on what, and between which days, the promise was measured.
+
+    Parameters
+    ----------
+    decisions : Decisions
+    provenance : Provenance
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> from types import SimpleNamespace as Decisions
+    >>> say_basis(Decisions(promise=None), Provenance())
+    'not looked at'
+    """
+    promise = decisions.promise
+    if promise is None:
+        return "not looked at"
+    return f"{promise.basis}; {promise.dates or provenance.dates or 'dates not stated'}"
+
+
+def render_index(
+    decisions: Decisions, provenance: Provenance, files: Sequence[str], sections: Sequence[int] = ()
+) -> str:
+    """Return a page that links the files of one decision, and has a line for every seller.
 
     Parameters
     ----------
     decisions : Decisions
     provenance : Provenance
     files : list of str
+    sections : list of int
+        Rows of the sellers that have a section in the memo.
 
     Returns
     -------
@@ -236,9 +275,10 @@ def render_index(decisions: Decisions, provenance: Provenance, files: Sequence[s
     Examples
     --------
     >>> from types import SimpleNamespace as Decisions
-    >>> found = Decisions(names=["Ada"], table=pd.DataFrame({"amount": [7.0]}))
-    >>> '<a href="memo.html">' in render_index(found, Provenance(), ["memo.html"])
-    True
+    >>> table = pd.DataFrame({"amount": [7.0], "probability_at_amount": 0.04, "warnings": ""})
+    >>> page = render_index(Decisions(names=["Ada"], table=table, missing={}), Provenance(), ["memo.html"], [0])
+    >>> '<a href="memo.html">' in page, '<a href="memo.html#seller-1">Ada</a>' in page
+    (True, True)
     """
     what = {
         "memo.html": "the memo: decision, promise, reasons", "decisions.csv": "all numbers, one seller a row",
@@ -250,8 +290,27 @@ def render_index(decisions: Decisions, provenance: Provenance, files: Sequence[s
         "<h1>Loan decisions</h1>",
         f"<p>{html.escape(provenance.today)}: {len(decisions.names):,} sellers, {html.escape(total)} in loans.</p>",
         "<ul>", *(f'<li><a href="{name}">{name}</a>: {what[name]}</li>' for name in files), "</ul>",
+        "<h2>All sellers</h2>", "<p>A name that is a link leads to its section of the memo.</p>",
+        *_list_sellers(decisions, set(sections)),
     ]  # fmt: skip
     return make_page("Loan decisions", parts)
+
+
+def _list_sellers(decisions, sections):
+    """A line for every seller; written one by one, since there may be a hundred thousand."""
+    table = decisions.table
+    columns = (table[name].tolist() for name in ("amount", "probability_at_amount", "warnings"))
+    yield '<table tabindex="0" class="dataframe"><thead><tr><th>seller</th><th>amount</th>'
+    yield "<th>probability of default</th><th>warnings</th></tr></thead><tbody>"
+    for i, (name, amount, probability, warned) in enumerate(zip(decisions.names, *columns)):
+        name, lent = html.escape(name, quote=False), amount > 0
+        name = f'<a href="memo.html#seller-{i + 1}">{name}</a>' if i in sections else name
+        cells = [f"{amount:,.0f}", f"{probability:.2%}"] if lent else ["no loan", ""]
+        cells.append(f"{warned.count('; ') + 1}" if warned else "")
+        yield f"<tr><th>{name}</th>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>"
+    for name in decisions.missing:
+        yield f"<tr><th>{html.escape(name, quote=False)}</th><td>no loan</td><td></td><td>1</td></tr>"
+    yield "</tbody></table>"
 
 
 def _show_setting(value):
@@ -265,6 +324,11 @@ def _list(settings):
 def _list_levels(levels):
     few = ", ".join(map(str, levels[:20]))
     return few if len(levels) <= 20 else f"{few} and {len(levels) - 20:,} more"
+
+
+def _show_interval(n, observed, error):
+    low, high = share_interval(n, observed, error)
+    return "" if np.isnan(low) else f"{show_share(low, 2)} to {show_share(high, 2)}"
 
 
 def _show_seen(share):

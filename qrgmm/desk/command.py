@@ -20,15 +20,17 @@ from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from qrgmm.desk.card import Provenance, hash_file, hash_model, render_card, render_index
 from qrgmm.desk.dated import promise_in_time
 from qrgmm.desk.decisions import Decisions, decide
 from qrgmm.desk.flags import CHAIN_COLUMNS, HIGHEST_SCORE, warning_flags
-from qrgmm.desk.inputs import KINDS, flag, make_model, read_case
-from qrgmm.desk.memo import MOST_SECTIONS, render_memo
+from qrgmm.desk.inputs import KINDS, draw_rows, flag, make_model, read_case
+from qrgmm.desk.memo import MOST_SECTIONS, choose_sections, render_memo
 from qrgmm.desk.pages import write_together
+from qrgmm.desk.reasons import WAYS
 
 # What an option may be: its range, and whether the lower and the upper end belong to it. A limit of 0 is none of them:
 # the lowest quantile of a law is not its lowest value.
@@ -42,6 +44,7 @@ RANGES = {
     "refits": (0, math.inf, True, False),
     "folds": (0, math.inf, True, False),
     "seed": (0, math.inf, True, False),
+    "fit_rows": (100, math.inf, True, False),
 }
 FILES = ["decisions.csv", "memo.html", "model_card.html", "index.html"]
 MOST_WARNINGS = 20  # on the terminal; the table and the memo have all
@@ -77,6 +80,7 @@ def main(arguments: list[str] | None = None) -> None:
     try:
         _check_options(options)
         found, provenance, card = _decide_files(options)
+        sections = choose_sections(found.names, options.memos)
         table = tabulate(found)
         texts: dict[str, str | bytes] = {
             "decisions.csv": disarm(table).to_csv(),
@@ -86,7 +90,7 @@ def main(arguments: list[str] | None = None) -> None:
         if options.parquet:
             table.to_parquet(buffer := io.BytesIO())
             texts["decisions.parquet"] = buffer.getvalue()
-        texts["index.html"] = render_index(found, provenance, list(texts))
+        texts["index.html"] = render_index(found, provenance, list(texts), sections)
         options.output.mkdir(parents=True, exist_ok=True)
         written = {options.output / name: text for name, text in texts.items()}
         write_together(written)
@@ -98,17 +102,18 @@ def main(arguments: list[str] | None = None) -> None:
 def _make_parser():
     parser = argparse.ArgumentParser(prog="python -m qrgmm.desk", description="Loans for sellers, with their reasons.")
     add = parser.add_argument
-    add("sellers", type=Path, help="CSV file, one seller a row, with the covariates of the history")
+    add("sellers", type=Path, help="CSV or Parquet file, one seller a row, with the covariates of the history")
     add("--max-default-probability", type=float, default=0.05)
     add("--max-expected-loss-rate", type=float, help="expected loss as a share of the loan")
     add("--cap", type=float, help="no loan above this amount")
     add("--max-share", action="append", default=[], metavar="COLUMN=SHARE",
         help="no value of this column of the sellers holds more of all that is lent; may be repeated")  # fmt: skip
-    add("--history", type=Path, help="CSV file of past sellers; without it, the book's Big Mart data")
+    add("--history", type=Path, help="CSV or Parquet file of past sellers; without it, the book's Big Mart data")
     add("--target", help="the history's column of sales, in units")
     add("--unit-revenue", default=None, help="net revenue of a unit sold: a number, or a column's name")
     add("--categorical", nargs="*", help="columns of text; needed for codes written in digits")
     add("--continuous", nargs="*", help="columns of numbers")
+    add("--day", help="the history's column of days, no covariate: from when its sales are")
     add("--seller", help="the history's column of sellers, where they have several rows; needed with --date")
     add("--date", help="the history's column of days: its rows are single sales, and sellers are given by name")
     add("--amount", help="with --date: the column of what a sale brought, net, in currency")
@@ -122,12 +127,14 @@ def _make_parser():
     add("--encoding", default="utf-8", help="of both files")
     add("--unseen", choices=["refuse", "other"], default="refuse", help="text that no past seller had")
     add("--name", help="the sellers' column of names, all different; without it they are numbered")
-    add("--reach", nargs="*", default=[], metavar="COLUMN", help="what a seller can change: what would raise the loan?")
+    add("--reach", nargs="*", default=[], metavar="COLUMN[=WAY]",
+        help="what a seller can choose, with =up or =down where only one way makes sense: what would raise the loan?")
     add("--max-late-probability", type=float, help="flag from this value of late_probability on")
     add("--max-risk-score", type=float, help=f"the same for {' '.join(CHAIN_COLUMNS)}")
     add("--loading", type=float, default=0.3, help="of all sellers on one common factor")
     add("--refits", type=int, default=50, help="of the bootstrap, at least 2; 0 for no band")
     add("--folds", type=int, default=10, help="of sales left out to see the promise kept, at least 2; 0 not to look")
+    add("--fit-rows", type=int, help="fit to so many past sales drawn at random, where all would take too long")
     add("--seed", type=int, default=0)
     add("--today", help="date of the decision, such as 2026-01-31; by default today")
     add("--officer", default="", help="who decides")
@@ -239,6 +246,9 @@ def _check_options(options):
         if not positive:
             raise ValueError(f"--horizon must be a positive time such as 90D, got {options.horizon!r}")
     options.max_share = dict(_read_share(text) for text in options.max_share)
+    if options.fit_rows is not None and options.date is not None:
+        raise ValueError("--fit-rows does not go with --date: vintages are fitted to all that was known")
+    options.reach = dict(_read_way(text) for text in options.reach)
     if options.parquet and importlib.util.find_spec("pyarrow") is None:
         raise ValueError("--parquet needs the package pyarrow, which is not installed")
     if options.cap == math.inf:
@@ -263,6 +273,16 @@ def _read_share(text):
     if not (sign and name and 0 < number <= 1):
         raise ValueError(f"--max-share must be COLUMN=SHARE with a share in (0, 1], got {text!r}")
     return name, number
+
+
+def _read_way(text):
+    """Column and way of a change."""
+    name, sign, way = text.rpartition("=")
+    if not sign:
+        return text, "either"
+    if not name or way not in WAYS:
+        raise ValueError(f"--reach must be COLUMN or COLUMN=WAY with a way in {list(WAYS)}, got {text!r}")
+    return name, way
 
 
 def _check_folder(folder):
@@ -295,8 +315,12 @@ def _decide_files(options):
     promise = None
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "column .* has levels never seen")
+        fitted = None
+        if options.fit_rows is not None:
+            fitted = draw_rows(case.history, options.fit_rows, options.seed)
         if kind in KINDS:
-            model.fit(case.history, case.sales)
+            rows = slice(None) if fitted is None else fitted
+            model.fit(case.history.iloc[rows], np.asarray(case.sales)[rows])
         if case.panel is not None and options.folds and limit < 1:
             panel = case.panel.copy()
             panel.attrs["covariates"] = list(case.history)
@@ -305,6 +329,7 @@ def _decide_files(options):
         model, case.history, case.sales, case.sellers, limits, case.unit_revenue, case.names, flags,
         n_refits=options.refits, loading=options.loading, rng=options.seed, progress=True, groups=case.groups,
         n_folds=options.folds, promise=promise, reach=options.reach, max_shares=options.max_share,
+        drawn=options.memos or case.names[:MOST_SECTIONS], fitted=fitted,
     )  # fmt: skip
     found = replace(found, missing=case.missing, unit=case.unit)
     provenance = Provenance(
@@ -312,6 +337,6 @@ def _decide_files(options):
         horizon=options.horizon or ("90D" if options.date else ""), data=case.history.attrs["source"],
         data_hash=hash_file(options.history) if options.history else "", model=type(model).__name__,
         model_hash=hash_model(model), n_groups=None if case.groups is None else len(set(case.groups)),
-        conditions=options.conditions,
+        conditions=options.conditions, dates=case.dates, asked=case.asked,
     )  # fmt: skip
     return found, provenance, render_card(found, provenance, model, case.history, case.sales)

@@ -5,12 +5,16 @@ Alike in what counts, their law of sales, and not in every column of the row. Ch
 
 import numpy as np
 from numpy.typing import ArrayLike
+from scipy.spatial import cKDTree
+from tqdm import tqdm
 
 from qrgmm.checks import check_count
 from qrgmm.curve import QuantileCurve
 from qrgmm.risk import default_probability
 
 LAWS = 2_000  # that are compared at a time: what bounds the memory
+FIRST = 5  # times as many laws as are wanted are looked at first
+PARTS = (0.1, 0.3, 0.6)  # levels between which the means of laws are compared first
 
 
 def law_distances(curve: QuantileCurve, others: QuantileCurve) -> np.ndarray:
@@ -52,11 +56,16 @@ def law_distances(curve: QuantileCurve, others: QuantileCurve) -> np.ndarray:
     return distances
 
 
-def nearest_laws(curve: QuantileCurve, others: QuantileCurve, n_nearest: int) -> tuple[np.ndarray, np.ndarray]:
+def nearest_laws(
+    curve: QuantileCurve, others: QuantileCurve, n_nearest: int, progress: bool = False
+) -> tuple[np.ndarray, np.ndarray]:
     r"""Return which laws of another curve are nearest to every law of one, without all distances in memory.
 
-    No distance is below the difference of the means, :math:`W(Q, Q') \ge |E Q - E Q'|`. So the laws with the nearest
-    means come first, and only those whose means are not farther than the worst of these need be looked at.
+    No distance is below the sum of the differences of the means over parts of the levels,
+
+    .. math:: W(Q, Q') \ge \sum_k \left| \int_{u_{k-1}}^{u_k} Q(u) - Q'(u)\, du \right| ,
+
+    so that a tree of these means finds the laws that can be nearest, and only they are looked at.
 
     Parameters
     ----------
@@ -64,6 +73,8 @@ def nearest_laws(curve: QuantileCurve, others: QuantileCurve, n_nearest: int) ->
         As in `law_distances`.
     n_nearest : int
         At most all are returned.
+    progress : bool
+        Show a bar.
 
     Returns
     -------
@@ -89,19 +100,50 @@ def nearest_laws(curve: QuantileCurve, others: QuantileCurve, n_nearest: int) ->
     (level, value), (levels, values) = _check_levels(curve, others)
     n_nearest = min(check_count("n_nearest", n_nearest), len(others))
     rows, distances = np.empty((len(curve), n_nearest), dtype=int), np.empty((len(curve), n_nearest))
-    means, others_means = curve.mean(), others.mean()
-    for i in range(len(curve)):
-        law, apart = (level[i] if level.ndim == 2 else level, value[i]), np.abs(others_means - means[i])
-
-        def distances_of(chosen, law=law):
-            return _distances_to(law, levels[chosen] if levels.ndim == 2 else levels, values[chosen])
-
-        reach = distances_of(np.argpartition(apart, n_nearest - 1)[:n_nearest]).max()
-        candidates = np.flatnonzero(apart <= reach * (1 + 1e-9) + 1e-12)
-        found = distances_of(candidates)
-        order = nearest_first(found)[:n_nearest]
-        rows[i], distances[i] = candidates[order], found[order]
+    means, others_means = (np.concatenate([_part_means(*_take_laws(each, block)) for block in _blocks(each)])
+                           for each in ((level, value), (levels, values)))  # fmt: skip
+    # Many laws may be equal, which a balanced tree takes long to part.
+    tree, rounding = cKDTree(others_means, balanced_tree=False), 1e-12 * (1 + np.abs(others_means).max())
+    n_first = min(FIRST * n_nearest, len(others))
+    for block in tqdm(_blocks((level, value)), "comparable sales", disable=not progress):
+        # Some more than are wanted, so that the farthest of the best is not much farther than it has to be.
+        near = tree.query(means[block], n_first, p=1)[1].reshape(-1, n_first)
+        for i, first in zip(range(block.start, block.stop), near):
+            law = _take_laws((level, value), i)
+            reach = np.partition(_distances_to(law, *_take_laws((levels, values), first)), n_nearest - 1)[n_nearest - 1]
+            candidates = np.array(tree.query_ball_point(means[i], reach * (1 + 1e-9) + rounding, p=1))
+            candidates.sort()
+            found = _distances_to(law, *_take_laws((levels, values), candidates))
+            order = nearest_first(found)[:n_nearest]
+            rows[i], distances[i] = candidates[order], found[order]
     return rows, distances
+
+
+def _blocks(laws):
+    """Slices of laws that are looked at together."""
+    return [slice(start, min(start + LAWS, len(laws[1]))) for start in range(0, len(laws[1]), LAWS)]
+
+
+def _take_laws(laws, rows):
+    """Levels, which may be shared, and values of some laws."""
+    levels, values = laws
+    return levels[rows] if levels.ndim == 2 else levels, values[rows]
+
+
+def _part_means(levels, values):
+    """Integrals of quantile functions over parts of the levels, (n_laws, n_parts)."""
+    levels = np.broadcast_to(levels, values.shape)
+    width, rise = np.diff(levels, axis=1), np.diff(values, axis=1)
+    up_to = np.pad(np.cumsum(width * (values[:, :-1] + values[:, 1:]) / 2, axis=1), [(0, 0), (1, 0)])
+    slope = np.divide(rise, width, out=np.zeros_like(rise), where=width > 0)
+    parts = []
+    for mark in PARTS:
+        corner = ((levels <= mark).sum(axis=1) - 1).clip(0, levels.shape[1] - 2)[:, None]
+        start, value, area, steep = (
+            np.take_along_axis(each, corner, axis=1)[:, 0] for each in (levels, values, up_to, slope)
+        )
+        parts.append(area + (mark - start) * (value + steep * (mark - start) / 2))
+    return np.diff(np.column_stack([np.zeros(len(values)), *parts, up_to[:, -1]]), axis=1)
 
 
 def nearest_first(distances):

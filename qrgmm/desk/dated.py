@@ -175,7 +175,10 @@ def promise_in_time(
     if judged:
         basis += f", {vintages[judged[0]].origin:%B %Y} to {vintages[judged[-1]].origin:%B %Y}"
     now = np.concatenate([outcomes[j] for j in known[-1]])
-    return Promise(promised, float(levels[-1]), now, kept, basis, pd.DataFrame.from_dict(table, orient="index"))
+    origins = [vintages[i].origin for i in judged]
+    dates = f"{origins[0]:%Y-%m-%d} to {origins[-1] + length:%Y-%m-%d}" if judged else ""
+    seen_by_origin = pd.DataFrame.from_dict(table, orient="index")
+    return Promise(promised, float(levels[-1]), now, kept, basis, seen_by_origin, dates)
 
 
 def _ratio_of_month(panel, items, length, month):

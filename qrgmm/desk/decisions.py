@@ -26,14 +26,17 @@ from qrgmm.desk.comparables import law_distances as law_distances  # also found 
 from qrgmm.desk.comparables import nearest_first, nearest_laws, share_below
 from qrgmm.desk.concentration import limit_shares
 from qrgmm.desk.promise import Promise, cautious_loans, describe_promise, promise_left_out
-from qrgmm.desk.reasons import least_changes, loan_drivers, name_fields, reference_values
+from qrgmm.desk.reasons import least_changes, loan_drivers, name_fields, reference_loans, reference_values
 from qrgmm.desk.safeguards import promise_warnings, range_warnings, show_number, show_share, unseen_values
-from qrgmm.desk.sizing import loan_band, place_in_portfolio, revenue_per_unit, size_loans
+from qrgmm.desk.sizing import middle_range, place_in_portfolio, revenue_per_unit, size_loans
 from qrgmm.models.law_model import LawModel
 from qrgmm.models.resampling import bootstrap_curves
-from qrgmm.risk import default_probability, expected_loss
+from qrgmm.risk import default_probability, expected_loss, largest_loan
 
-PAST = 10_000  # sellers whose laws are predicted at a time: what bounds the memory
+PAST = 1_000_000  # past sales whose forecasts are held at a time, and
+LENT = 10_000  # sellers whose comparable sales are: what bounds the memory
+SCENARIOS, CELLS = 20_000, 400_000_000  # of all loans together, and draws of single loans that they may take
+MOST_NAMED = 10  # of sellers whose fitted sales were below 0, in a note; the table has all
 KEPT_LEVELS = (0.01, 0.05, 0.1, 0.2, 0.5)  # of every law, in the table
 
 
@@ -51,7 +54,7 @@ class Decisions:
     curve : QuantileCurve
         Their laws of sales, in units sold, floored at 0.
     refits : list of QuantileCurve
-        The same laws from refits to resampled history; may be empty.
+        The laws of the sellers `drawn` from refits to resampled history; may be empty.
     unit_revenue : array of shape (n_sellers,)
         In currency per unit.
     limits : dict of str to float
@@ -66,7 +69,9 @@ class Decisions:
         probability_at_amount, loss_at_amount and the columns of `place_in_portfolio` are those of it. Then come
         `least_changes`, flags, and warnings, text that is empty where `qrgmm.desk.safeguards` finds nothing to say.
         q01 to q50 are quantiles of revenue, in currency, by which a vintage report can tell where in its law an outcome
-        fell.
+        fell; floored is how many quantiles of the fitted law were below 0.
+    start : array of shape (n_sellers,)
+        See `reference_loans`, from which the drivers lead to the loan.
     drivers : pandas.DataFrame
         See `loan_drivers`.
     comparables : array of int of shape (n_sellers, n_comparable)
@@ -89,6 +94,12 @@ class Decisions:
         Applicants about whom nothing can be said, and why.
     unit : str
         Of sales.
+    reach : dict of str to str
+        Covariates that a seller can change, and which way; see `least_changes`.
+    drawn : array of int
+        Rows of the sellers whose refits are kept.
+    n_fitted : int
+        Past sales that the model was fitted to.
     """
 
     names: list[str]
@@ -100,6 +111,7 @@ class Decisions:
     limits: dict[str, float]
     loading: float
     table: pd.DataFrame
+    start: np.ndarray
     drivers: pd.DataFrame
     comparables: np.ndarray
     source: str
@@ -111,6 +123,9 @@ class Decisions:
     max_shares: dict[str, float] = field(default_factory=dict)
     missing: dict[str, str] = field(default_factory=dict)
     unit: str = "units"
+    reach: dict[str, str] = field(default_factory=dict)
+    drawn: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=int))
+    n_fitted: int = 0
 
 
 def decide(
@@ -130,8 +145,10 @@ def decide(
     groups: ArrayLike | None = None,
     n_folds: int = 10,
     promise: Promise | None = None,
-    reach: Sequence[str] = (),
+    reach: Sequence[str] | Mapping[str, str] = (),
     max_shares: Mapping[str, float] | None = None,
+    drawn: Sequence[str] | None = None,
+    fitted: ArrayLike | None = None,
 ) -> Decisions:
     """Return the desk's decisions about some sellers.
 
@@ -167,10 +184,15 @@ def decide(
         default probability below 1 nothing is promised, and none is sized either.
     promise : Promise, optional
         What was seen elsewhere, of past vintages for example, in the place of rows left out.
-    reach : list of str
+    reach : list of str, or dict of str to {"up", "down", "either"}
         Covariates that a seller can change, see `least_changes`; the loan to raise is the cautious one.
     max_shares : dict of str to float, optional
         See `limit_shares`; of columns of `sellers`.
+    drawn : list of str, optional
+        Names of the sellers whose refits are kept to be drawn, by default all.
+    fitted : array of int, optional
+        Rows of the history that `model` was fitted to, and that refits are fitted to and left out of; by default all.
+        Comparable sales are looked for among all in any case.
 
     Returns
     -------
@@ -211,9 +233,15 @@ def decide(
         if not (limit is None or (name == "cap" and np.all(np.isposinf(limit))))
     }
     _check_sellers(names, history, sellers, flags, n_refits, n_folds)
+    kept = np.arange(len(names)) if drawn is None else np.flatnonzero(np.isin(names, list(drawn)))
     rows, revenue = sellers[list(history)], revenue_per_unit(sellers, unit_revenue)
     doubts = _doubt_rows(model, history, rows, names)
-    reference, refits = reference_values(history, model), []
+    learned, learned_sales, learned_groups = history, sales, groups
+    if fitted is not None:
+        chosen = np.asarray(fitted, dtype=int)
+        learned, learned_sales = history.iloc[chosen], sales[chosen]
+        learned_groups = None if groups is None else np.asarray(groups)[chosen]
+    reference, refits, refitted = reference_values(history, model), [], []
     with warnings.catch_warnings():
         # What the encoder says of values never seen is said in the table.
         warnings.filterwarnings("ignore", "column .* has levels never seen")
@@ -224,30 +252,35 @@ def decide(
         for level in KEPT_LEVELS:
             table[f"q{round(100 * level):02}"] = curve.ppf(level)[:, 0] * revenue
         for _ in tqdm(range(n_refits), "refits", disable=not progress):
-            refit = bootstrap_curves(model, history, sales, rows, 1, rng, groups)[0]
-            refits.append(refit.clip(lower=0.0))
+            refit = bootstrap_curves(model, learned, learned_sales, rows, 1, rng, learned_groups)[0].clip(lower=0.0)
+            refitted.append(largest_loan(refit, unit_revenue=revenue, **limits))
+            refits.append(refit[kept])
         promised = limits.get("max_default_probability", 1.0)
         if promise is None and n_folds and promised < 1:
             # Which rows are left out together must not change what else is drawn.
             own = rng.spawn(1)[0]
-            promise = promise_left_out(model, history, sales, promised, n_folds, groups, own, progress)
+            promise = promise_left_out(
+                model, learned, learned_sales, promised, n_folds, learned_groups, own, progress
+            )
         nearest = _find_comparables(model, curve, history, n_comparable, progress)
+        start = reference_loans(model, sellers, reference, unit_revenue, **limits)
         drivers = loan_drivers(model, sellers, reference, unit_revenue, **limits)
         size = partial(_size_rows, model, list(history), revenue, unit_revenue, limits, promise)
         changes = least_changes(model, sellers, history, reach, size)
     if refits:
-        table[["loan_low", "loan_high"]] = loan_band(refits, revenue, **limits)
+        table[["loan_low", "loan_high"]] = middle_range(refitted)
     loans = amounts = table["loan"].to_numpy()
-    table["comparable_default_share"] = _share_lent(sales[nearest], loans, revenue)
+    table["comparable_default_share"] = _share_lent(sales, nearest, loans, revenue)
     if promise is not None:
         table["cautious_loan"] = amounts = cautious_loans(curve, promise.level, revenue, **limits)
     cautious, max_shares = amounts, dict(max_shares or {})
     table["amount"] = amounts = limit_shares(cautious, sellers, max_shares)
-    table["comparable_share_at_amount"] = _share_lent(sales[nearest], amounts, revenue)
+    table["comparable_share_at_amount"] = _share_lent(sales, nearest, amounts, revenue)
     for name, measure in (("probability_at_amount", default_probability), ("loss_at_amount", expected_loss)):
         table[name] = np.where(amounts > 0, measure(curve, amounts[:, None], unit_revenue=revenue)[:, 0], np.nan)
+    n_scenarios = max(1_000, min(SCENARIOS, CELLS // len(names)))
     place = place_in_portfolio(
-        curve, amounts, loading, rng=rng, unit_revenue=revenue, progress=progress
+        curve, amounts, loading, n_scenarios, rng, unit_revenue=revenue, progress=progress
     ).set_axis(sellers.index)
     table = pd.concat([table, place, changes, *([] if flags is None else [flags])], axis=1)
     # What is lent may default as often as was promised, and as seldom as its law says. A probability of 0 stands for
@@ -257,19 +290,22 @@ def decide(
     known = np.maximum(first_level, curve.cdf((amounts / revenue)[:, None])[:, 0])
     promises = promise_warnings(seen, expected, nearest.shape[1], known)
     table["warnings"] = ["; ".join(a + b) for a, b in zip(doubts, promises)]
-    floored = (raw.values < 0).sum(axis=1)
+    table["floored"] = floored = (raw.values < 0).sum(axis=1)
     source = str(history.attrs.get("source", "history"))
-    notes = _write_notes(raw, floored, loans, limits, len(sales))
+    notes = _write_notes(raw, floored, names, loans, limits, len(learned))
     if promise is not None:
         notes += describe_promise(promise, first_level)
     if reach:
         notes.append(
-            "What would raise a loan is said of the model; what a seller who changes it would sell, nobody knows."
+            "What would raise a loan is what the model reads, and no advice: what a seller who changes it would sell, "
+            "nobody knows."
         )
     notes += _describe_shares(cautious, amounts, sellers, max_shares)
     return Decisions(
-        names, sellers, reference, curve, refits, revenue, limits, loading, table,
+        names, sellers, reference, curve, refits, revenue, limits, loading, table, start,
         drivers, nearest, source, floored, notes, len(sales), sum(map(bool, doubts)), promise, max_shares,
+        reach=dict(reach) if isinstance(reach, Mapping) else dict.fromkeys(reach, "either"), drawn=kept,
+        n_fitted=len(learned),
     )  # fmt: skip
 
 
@@ -280,9 +316,11 @@ def _size_rows(model, columns, revenue, unit_revenue, limits, promise, frame, wh
     return cautious_loans(model.predict_curve(frame[columns]), level, revenue, **limits)
 
 
-def _share_lent(sales, loans, revenue):
+def _share_lent(sales, rows, loans, revenue):
     """Shares of comparable sales that would not have repaid; NaN where nothing is lent."""
-    return np.where(loans > 0, share_below(sales, loans, revenue), np.nan)
+    blocks = [slice(start, start + LENT) for start in range(0, len(loans), LENT)]
+    shares = [share_below(sales[rows[block]], loans[block], revenue[block]) for block in blocks]
+    return np.where(loans > 0, np.concatenate(shares), np.nan)
 
 
 def _check_sellers(names, history, sellers, flags, n_refits, n_folds):
@@ -340,23 +378,25 @@ def _check_first_level(raw, limits):
 def _find_comparables(model, curve, history, n_comparable, progress):
     """Rows of the history with the nearest laws, (n_sellers, n_comparable)."""
     rows, distances = np.empty((len(curve), 0), dtype=int), np.empty((len(curve), 0))
-    for start in tqdm(range(0, len(history), PAST), "comparable sellers", disable=not progress):
+    for start in range(0, len(history), PAST):
         past = model.predict_curve(history.iloc[start : start + PAST]).clip(lower=0.0)
-        more, farther = nearest_laws(curve, past, n_comparable)
+        more, farther = nearest_laws(curve, past, n_comparable, progress)
         rows, distances = np.hstack([rows, start + more]), np.hstack([distances, farther])
         best = np.stack([nearest_first(row)[:n_comparable] for row in distances])
         rows, distances = (np.take_along_axis(each, best, axis=1) for each in (rows, distances))
     return rows
 
 
-def _write_notes(raw, floored, loans, limits, n_past):
+def _write_notes(raw, floored, names, loans, limits, n_past):
     """Sentences about all sellers."""
-    n_sellers = len(loans)
+    n_sellers, most = len(loans), np.argsort(-floored, kind="stable")[:MOST_NAMED]
+    named = ", ".join(f"{names[i]} {floored[i]}" for i in most if floored[i])
+    more = ", ..." if (floored > 0).sum() > MOST_NAMED else ""
     notes = [
-        f"Laws have {raw.levels.shape[-1]} levels, from {show_number(np.min(raw.levels), 3)} to "
+        f"Forecasts have {raw.levels.shape[-1]} levels, from {show_number(np.min(raw.levels), 3)} to "
         f"{show_number(np.max(raw.levels), 3)}.",
         f"Fitted sales below 0 count as 0: {floored.sum():,} quantiles of {(floored > 0).sum():,} of {n_sellers:,} "
-        "sellers.",
+        f"sellers{f' ({named}{more})' if named else ''}.",
     ]
     if (loans == 0).any():
         notes.append(f"No loan keeps the limits for {(loans == 0).sum():,} of {n_sellers:,} sellers.")

@@ -14,11 +14,11 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from qrgmm.datasets.big_mart import load_big_mart
-from qrgmm.datasets.reading import name_few, read_cells
-from qrgmm.datasets.sales_table import load_sales_csv
+from qrgmm.datasets.reading import name_few
 from qrgmm.desk.dated import panel_for_decision
 from qrgmm.desk.flags import CHAIN_COLUMNS
 from qrgmm.desk.safeguards import show_number
+from qrgmm.desk.tables import list_cells, load_table, name_columns
 from qrgmm.models.encoding import FieldEncoder
 from qrgmm.models.law_model import LawModel
 from qrgmm.models.metamodel import QRGMM
@@ -55,6 +55,10 @@ class Case:
         Of a history with dates: see `panel_for_decision`, and the single sales.
     missing : dict of str to str
         Applicants without a history, and why.
+    dates : str
+        First and last day of the history's sales, where it has days.
+    asked : str
+        What applicants were read from, and as on which day.
     """
 
     history: pd.DataFrame
@@ -67,6 +71,8 @@ class Case:
     panel: pd.DataFrame | None = None
     items: pd.DataFrame | None = None
     missing: dict[str, str] = field(default_factory=dict)
+    dates: str = ""
+    asked: str = ""
 
 
 def make_model(kind: str, max_default_probability: float = 1.0, unseen: str = "refuse", seed: int = 0) -> LawModel:
@@ -166,12 +172,42 @@ def read_case(options: Namespace, model: LawModel) -> Case:
     given = [name for name in ("amount", "quantity", "origin") if getattr(options, name)]
     if given:
         raise ValueError(f"{flag(given[0])} needs --date, the column of days of single sales")
-    history, sales, unit_revenue, groups = _read_history(options, encoder)
+    history, sales, unit_revenue, groups, dates = _read_history(options, encoder)
     numbers = list(history.select_dtypes("number"))
     text = [name for name in history if name not in numbers]
     numbers += [unit_revenue] if isinstance(unit_revenue, str) else []
     sellers = _read_sellers(options, text, numbers)
-    return Case(history, sales, sellers, _read_names(options, sellers), unit_revenue, groups)
+    names, asked = _read_names(options, sellers), Path(options.sellers).name
+    return Case(history, sales, sellers, names, unit_revenue, groups, dates=dates, asked=asked)
+
+
+def draw_rows(history: pd.DataFrame, n_rows: int, seed: int = 0) -> np.ndarray:
+    """Return rows of a history drawn at random, such that every text of it is there.
+
+    Parameters
+    ----------
+    history : pandas.DataFrame
+    n_rows : int
+        At least, where the history has so many; a text that the draw has missed brings one row more.
+    seed : int
+
+    Returns
+    -------
+    array of int
+        Sorted.
+
+    Examples
+    --------
+    >>> history = pd.DataFrame({"store": ["a"] * 98 + ["b", "c"], "price": 1.0})
+    >>> rows = draw_rows(history, 10)
+    >>> len(rows) >= 10, history["store"].iloc[rows].nunique()
+    (True, 3)
+    """
+    order = np.random.default_rng(seed).permutation(len(history))
+    rows = [order[:n_rows]]
+    for name in history.columns.difference(history.select_dtypes("number").columns):
+        rows.append(order[~history[name].iloc[order].duplicated().to_numpy()])
+    return np.unique(np.concatenate(rows))
 
 
 def flag(name: str) -> str:
@@ -206,7 +242,7 @@ def _read_sellers(options, text, numbers):
     # The history has shown how numbers are written; a short file of sellers alone might leave it open.
     form = _read_form(options) | {"decimal": options.decimal or ("," if options.thousands == "." else ".")}
     columns = list(dict.fromkeys(text)), list(dict.fromkeys(numbers))
-    sellers, _ = load_sales_csv(options.sellers, None, *columns, **form)
+    sellers, _ = load_table(options.sellers, None, *columns, **form)
     for name, share in options.max_share.items():
         n = sellers[name].nunique()
         if n * share < 1 - 1e-12:
@@ -236,33 +272,43 @@ def _check_names(options, names):
 
 
 def _read_history(options, encoder):
-    """Covariates, sales in units, unit revenue (a number, or the name of a column), and whose row each is."""
+    """Covariates, sales in units, unit revenue (a number, or a column's name), whose row each is, and days."""
     if options.history is None:
-        names = ("target", "unit_revenue", "categorical", "continuous", "seller")
+        names = ("target", "unit_revenue", "categorical", "continuous", "seller", "day")
         given = [name for name in names if getattr(options, name)]
         if given:
             raise ValueError(f"{flag(given[0])} needs --history: without it the book's data are used")
         table = load_big_mart(stand_in=True)
         history = table[[*BIG_MART["categorical"], *BIG_MART["continuous"]]]
         history.attrs["source"] = table.attrs["source"] + " (no --history given; a product in a store is a seller)"
-        return _known_columns(history, encoder), table["Item_Outlet_Sales"] / table["Item_MRP"], "Item_MRP", None
+        return _known_columns(history, encoder), table["Item_Outlet_Sales"] / table["Item_MRP"], "Item_MRP", None, ""
     if options.target is None:
         raise ValueError("--history needs --target, the name of its column of sales in units")
     columns = [options.categorical, options.continuous]
     if encoder is not None:
         columns = [list(encoder.categorical_), list(encoder.continuous_)]
-    history, sales = load_sales_csv(options.history, options.target, *columns, **_read_form(options))
-    groups = None
+    days = [options.day] if options.day else []
+    history, sales = load_table(options.history, options.target, *columns, days, **_read_form(options))
+    source, groups, dates = history.attrs["source"], None, ""
+    if days:
+        dates = f"{history[options.day].min():%Y-%m-%d} to {history[options.day].max():%Y-%m-%d}"
+        history = history.drop(columns=days)
     if options.seller:
-        sellers, _ = load_sales_csv(options.history, None, [options.seller], [], **_read_form(options))
-        groups = sellers[options.seller].to_numpy()
+        groups = _read_groups(options, history)
         if options.seller not in [*(columns[0] or []), *(columns[1] or [])]:
-            source = history.attrs["source"]
             history = history.drop(columns=options.seller, errors="ignore")
-            history.attrs["source"] = source
         if history.shape[1] == 0 or len(set(groups)) < 2:
             raise ValueError(f"--seller must name whose row each is, beside covariates, got {options.seller!r}")
-    return history, sales, _read_unit_revenue(options), groups
+    history.attrs["source"] = source
+    return history, sales, _read_unit_revenue(options), groups, dates
+
+
+def _read_groups(options, history):
+    """Whose row each is; the file is read once more where the name of a seller was no text to it."""
+    if options.seller in history and not pd.api.types.is_numeric_dtype(history[options.seller]):
+        return history[options.seller].to_numpy()
+    sellers, _ = load_table(options.history, None, [options.seller], [], **_read_form(options))
+    return sellers[options.seller].to_numpy()
 
 
 def _known_columns(history, encoder):
@@ -285,7 +331,7 @@ def _read_unit_revenue(options):
         number = float(given)
     except ValueError:
         return given
-    if options.unit_revenue in list(read_cells(options.sellers, options.separator, options.encoding)):
+    if options.unit_revenue in name_columns(options.sellers, options.separator, options.encoding):
         other = repr(number) if repr(number) != given else f"{given}0"
         raise ValueError(
             f"--unit-revenue {given} may be a number or the column {given!r} of {options.sellers}; "
@@ -301,12 +347,12 @@ def _read_dated(options, encoder):
     needed = [name for name in ("history", "seller", "amount") if getattr(options, name) is None]
     if needed:
         raise ValueError(f"--date needs {flag(needed[0])} as well")
-    other = [name for name in ("target", "unit_revenue", "categorical", "continuous") if getattr(options, name)]
+    other = [name for name in ("target", "unit_revenue", "categorical", "continuous", "day") if getattr(options, name)]
     if other:
         raise ValueError(f"{flag(other[0])} does not go with --date: covariates and revenue are made from the sales")
     numbers = [name for name in (options.amount, options.quantity) if name]
     text = [options.seller]
-    table, _ = load_sales_csv(options.history, None, text, numbers, dates=[options.date], **_read_form(options))
+    table, _ = load_table(options.history, None, text, numbers, [options.date], **_read_form(options))
     if (table[options.amount] < 0).any():
         raise ValueError(f"--amount must be at least 0 in every row, got {table[options.amount].min():g}")
     items = pd.DataFrame({"seller": table[options.seller], "date": table[options.date], "price": table[options.amount]})
@@ -336,9 +382,12 @@ def _read_dated(options, encoder):
     if extra is not None:
         sellers = sellers.join(extra.set_index(name)[[each for each in extra if each not in sellers and each != name]],
                                on="seller")  # fmt: skip
+    outcomes = train["origin"].min(), train["origin"].max() + pd.Timedelta(options.horizon or "90D")
+    dates = f"{outcomes[0]:%Y-%m-%d} to {outcomes[1]:%Y-%m-%d}"
+    asked = f"{Path(options.sellers).name}, with their sales in {Path(options.history).name} before {origin:%Y-%m-%d}"
     return Case(
         _known_columns(history, encoder), train["ratio"].to_numpy(), sellers, known, "revenue",
-        train["seller"].to_numpy(), "shares of the last revenue", panel, items, missing,
+        train["seller"].to_numpy(), "shares of the last revenue", panel, items, missing, dates, asked,
     )  # fmt: skip
 
 
@@ -350,7 +399,7 @@ def _read_applicants(options, name):
         extra = _read_sellers(named, [], [])
         names = list(extra[name])
     else:
-        extra, cells = None, read_cells(options.sellers, options.separator, options.encoding, least_columns=1)
+        extra, cells = None, list_cells(options.sellers, options.separator, options.encoding)
         if name not in cells:
             raise ValueError(f"{options.sellers} has no columns {[name]}; it has {name_few(list(cells))}")
         names = list(cells[name])

@@ -16,11 +16,13 @@ PAGE = """<!DOCTYPE html>
 <head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="color-scheme" content="light dark"><title>{title}</title>
 <style>
+html {{ background: Canvas; color: CanvasText; }} a {{ color: LinkText; }}
 body {{ font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 0 auto; padding: 1rem; }}
+:is(a, table):focus-visible {{ outline: 3px solid currentColor; outline-offset: 2px; }}
 table {{ display: block; overflow-x: auto; border-collapse: collapse; margin: 0.6rem 0; }}
 th, td {{ padding: 0.15rem 0.7rem; text-align: right; border-bottom: 1px solid #8886; white-space: nowrap; }}
 th:first-child, td:first-child {{ text-align: left; white-space: normal; min-width: 6rem; }}
-.facts td {{ text-align: left; white-space: normal; }}
+.facts td {{ text-align: left; white-space: normal; }} .sum th {{ font-weight: normal; }}
 figure {{ margin: 0; }}
 .pair {{ display: grid; grid-template-columns: repeat(auto-fit, minmax(18rem, 1fr)); gap: 1rem; }}
 .chart text {{ font-size: 13px; fill: currentColor; }} .chart path {{ fill: none; stroke: currentColor; }}

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
+from scipy import stats
 from tqdm import tqdm
 
 from qrgmm.backtest import compare_promises
@@ -43,6 +44,8 @@ class Promise:
         What the outcomes are.
     vintages : pandas.DataFrame, optional
         The same of both kinds of loans by day of origin, for histories with dates.
+    dates : str
+        First and last day of the outcomes, where these are not all of the history.
     """
 
     promised: float
@@ -51,6 +54,7 @@ class Promise:
     kept: pd.DataFrame
     basis: str
     vintages: pd.DataFrame | None = None
+    dates: str = ""
 
 
 def promise_left_out(
@@ -123,7 +127,7 @@ def promise_left_out(
             sold = law.snap(sales[rows, None], ROUNDING * sales[rows, None])
             reached = law.cdf(np.column_stack([sold, np.zeros(len(rows))]))
             at[rows], stops[rows], folds[rows] = reached[:, 0], reached[:, 1], fold
-        basis += f", each in the law of one of {n_folds} refits that have not seen it"
+        basis += f", each in the forecast of one of {n_folds} refits that have not seen it"
     known = np.flatnonzero(~np.isnan(at))
     at, stops, folds = at[known], stops[known], folds[known]
     level = level_for_all_rows(at, promised, n_folds) if len(at) else 0.0
@@ -170,6 +174,45 @@ def observe_defaults(at: np.ndarray, stops: np.ndarray, levels: np.ndarray, clus
         return {"n": 0, "observed": np.nan, "error": np.nan}
     found = compare_promises(0.0, (at < levels)[granted], clusters=np.asarray(clusters)[granted]).iloc[0]
     return {"n": int(found["n"]), "observed": float(found["observed"]), "error": float(found["error"])}
+
+
+def share_interval(n: float, observed: float, error: float) -> tuple[float, float]:
+    r"""Return the 95 % interval of a share of defaults, also where none was seen or loans of a seller cluster.
+
+    The interval of Clopper and Pearson for :math:`n^* = p (1 - p) / e^2` independent loans in the place of :math:`n`,
+    at most :math:`n` of them.
+
+    Parameters
+    ----------
+    n : int
+        Loans.
+    observed, error : float
+        The share :math:`p` of them that defaulted, and its standard error :math:`e`, perhaps clustered.
+
+    Returns
+    -------
+    low, high : float
+        NaN without a share.
+
+    Notes
+    -----
+    Korn and Graubard (1998), "Confidence intervals for proportions with small expected number of positive counts
+    estimated from survey data". Chapter 19.
+
+    Examples
+    --------
+    >>> [round(end, 4) for end in share_interval(100, 0.0, 0.0)]
+    [0.0, 0.0362]
+    >>> [round(end, 4) for end in share_interval(400, 0.05, 0.02)]
+    [0.0184, 0.106]
+    """
+    if not n or np.isnan(observed):
+        return np.nan, np.nan
+    n_alone = min(n, observed * (1 - observed) / error**2) if error > 0 else n
+    hits = observed * n_alone
+    low = stats.beta.ppf(0.025, hits, n_alone - hits + 1) if hits > 0 else 0.0
+    high = stats.beta.ppf(0.975, hits + 1, n_alone - hits) if hits < n_alone else 1.0
+    return float(low), float(high)
 
 
 def cautious_loans(
@@ -237,14 +280,14 @@ def describe_promise(promise: Promise, first_level: float = 0.0) -> list[str]:
     seen = _show_share_seen(*plug_in)
     said = [f"Seen on {promise.basis}: of loans sized at {promised}, {seen} would have defaulted."]
     if promise.level == 0:
-        return [*said, f"No level of the laws keeps the promise of {promised}: no cautious loan."]
+        return [*said, f"No level of the forecasts keeps the promise of {promised}: no cautious loan."]
     said.append(
         f"Cautious loans are sized at {show_share(promise.level)}; of such loans {_show_share_seen(*cautious)} "
         "would have defaulted, each judged at a level that its own outcome had no part in."
     )
     if promise.level < first_level:
-        said.append(f"That lies below the first level of the laws, {show_share(first_level)}: cautious loans are at "
-                    "their lowest quantiles.")  # fmt: skip
+        first = f"the first level of the forecasts, {show_share(first_level)}"
+        said.append(f"That lies below {first}: cautious loans are at their lowest quantiles.")
     return said
 
 
@@ -280,4 +323,6 @@ def judge_promise(promise: Promise, kind: str = "cautious") -> str:
 def _show_share_seen(n, observed, error):
     if np.isnan(observed):
         return "none, since none would have been granted,"
-    return f"{show_share(observed)} (s.e. {show_share(error)}, {int(n):,} loans)"
+    low, high = share_interval(n, observed, error)
+    interval = f"the true share may lie between {show_share(low, 2)} and {show_share(high, 2)}"
+    return f"{show_share(observed)} (s.e. {show_share(error)}, {int(n):,} loans: {interval})"

@@ -3,7 +3,7 @@ r"""Why a loan is what it is: what every covariate's own value does for it, and 
 The loan is a function of the row, so that nothing is estimated here: it is evaluated at other rows. Chapter 19.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -14,6 +14,7 @@ from qrgmm.models.law_model import LawModel
 from qrgmm.risk import largest_loan
 
 ROWS = 100_000  # that are changed at a time: what bounds the memory
+WAYS = {"up": 1, "down": -1, "either": 0}  # in which a number may be changed
 
 
 def reference_values(history: pd.DataFrame, model: LawModel | None = None) -> dict:
@@ -117,24 +118,56 @@ def loan_drivers(
     0  200.0  180.0
     """
 
-    def loans(frame):
-        curve = model.predict_curve(frame[list(reference)])
-        revenue = revenue_per_unit(frame, unit_revenue)
-        return largest_loan(curve.clip(lower=0.0), unit_revenue=revenue, **limits)
+    def loans(**moved):
+        return reference_loans(model, sellers, reference, unit_revenue, moved, **limits)
 
-    now = loans(sellers)
+    now = loans()
     moved = {
-        name: now - loans(sellers.assign(**{name: value}))
+        name: now - loans(**{name: value})
         for name, value in reference.items()
     }
     return pd.DataFrame(moved, index=sellers.index)
+
+
+def reference_loans(
+    model: LawModel,
+    sellers: pd.DataFrame,
+    reference: dict,
+    unit_revenue: ArrayLike | str = 1.0,
+    moved: dict | None = None,
+    **limits: float,
+) -> np.ndarray:
+    """Return the largest loans of sellers some of whose entries are moved to the reference: where reasons start from.
+
+    Parameters
+    ----------
+    model, sellers, reference, unit_revenue, **limits
+        As in `loan_drivers`.
+    moved : dict, optional
+        Covariate -> value; by default all of `reference`, so that loans differ by revenue per unit only.
+
+    Returns
+    -------
+    array of shape (n_sellers,), in currency
+
+    Examples
+    --------
+    >>> from qrgmm.models import QRGMM
+    >>> X = pd.DataFrame({"ads": np.arange(9.0)})
+    >>> model = QRGMM([0.5]).fit(X, 10 * X["ads"])
+    >>> reference_loans(model, X[:2], {"ads": 4.0}, [1.0, 2.0], max_default_probability=0.5).round(9)
+    array([40., 80.])
+    """
+    frame = sellers.assign(**(reference if moved is None else moved))
+    curve = model.predict_curve(frame[list(reference)])
+    return largest_loan(curve.clip(lower=0.0), unit_revenue=revenue_per_unit(frame, unit_revenue), **limits)
 
 
 def least_changes(
     model: LawModel,
     sellers: pd.DataFrame,
     history: pd.DataFrame,
-    columns: Sequence[str],
+    columns: Sequence[str] | Mapping[str, str],
     size: Callable[[pd.DataFrame, np.ndarray], np.ndarray],
     gain: float = 0.1,
 ) -> pd.DataFrame:
@@ -149,8 +182,8 @@ def least_changes(
     model : fitted model
         Its encoder says which columns hold numbers.
     sellers, history : pandas.DataFrame
-    columns : list of str
-        Covariates that a seller can change.
+    columns : list of str, or dict of str to {"up", "down", "either"}
+        Covariates that a seller can change, and for a number which way makes sense; by default either.
     size : callable
         ``size(rows, which)`` returns the loans of changed rows, `which` (n_rows,) saying whose each is.
     gain : float
@@ -160,11 +193,13 @@ def least_changes(
     -------
     pandas.DataFrame of shape (n_sellers, 2 * n_columns)
         For each column `x`, `reach_x`, the new value, and `reach_x_loan`, the loan there; missing where nothing does.
+        Where only one way makes sense also `reach_x_against`: whether nothing does it that way, but something the
+        other way, which speaks against the model.
 
     Raises
     ------
     ValueError
-        If a column is no covariate.
+        If a column is no covariate, or a way is none, or a column of text has one.
 
     Notes
     -----
@@ -182,23 +217,29 @@ def least_changes(
     absent = [name for name in columns if name not in history]
     if absent:
         raise ValueError(f"reach must name covariates, {list(history)}, got {absent}")
-    levels, numbers = name_fields(model, history)
+    _, numbers = name_fields(model, history)
+    ways = _check_ways(columns, numbers)
     now = size(sellers, np.arange(len(sellers)))
     target = np.where(now > 0, now * (1 + gain), np.nextafter(0, 1))
     found: dict[str, ArrayLike] = {}
-    for name in columns:
+    for name, way in ways.items():
         if name in numbers:
             places = np.linspace(history[name].quantile(0.05), history[name].quantile(0.95), 101)
         else:
             share = history[name].value_counts(normalize=True)
             places = share.index[share >= 0.05].to_numpy()
         to, loans = np.full(len(sellers), None, dtype=object), np.full(len(sellers), np.nan)
+        against = np.zeros(len(sellers), dtype=bool)
         step = max(1, ROWS // max(len(places), 1))
         for start in range(0, len(sellers), step):
             which = np.arange(start, min(start + step, len(sellers)))
             tried = _size_moved(size, sellers, name, np.repeat(which, len(places)), np.tile(places, len(which)))
             tried = tried.reshape(len(which), len(places))
             reached = tried >= target[which, None]
+            if way:
+                meant = reached & (way * (places - sellers[name].to_numpy(float)[which, None]) > 0)
+                against[which] = reached.any(axis=1) & ~meant.any(axis=1)
+                reached = meant
             whose = which[reached.any(axis=1)]
             if not len(whose):
                 continue
@@ -212,7 +253,18 @@ def least_changes(
                 to[whose], loans[whose] = places[at], tried[np.arange(len(whose)), at]
         values = pd.Series(to, sellers.index)
         found |= {f"reach_{name}": values.astype(float) if name in numbers else values, f"reach_{name}_loan": loans}
+        found |= {f"reach_{name}_against": against} if way else {}
     return pd.DataFrame(found, index=sellers.index)
+
+
+def _check_ways(columns, numbers):
+    """Covariates and the sign of their change, 0 for either."""
+    ways = dict(columns) if isinstance(columns, Mapping) else dict.fromkeys(columns, "either")
+    for name, way in ways.items():
+        if way not in WAYS or (WAYS[way] and name not in numbers):
+            wanted = f"one of {list(WAYS)} for a number, and nothing for text"
+            raise ValueError(f"reach must say which way a column may change, {wanted}, got {way!r} for {name!r}")
+    return {name: WAYS[way] for name, way in ways.items()}
 
 
 def _size_moved(size, sellers, name, which, values):

@@ -108,10 +108,10 @@ def render_report(report: VintageReport, title: str = "Vintage report", notes: t
             "Population stability index against the reference. By chance alone one comparison in twenty exceeds the "
             "number beside it; by custom less than 0.1 is small and more than 0.25 large."
         ], "Nothing to compare applicants with: --reference names the history or earlier decisions."),
-        ("Where revenue fell in its laws", _show_places(report), [
-            "Where the laws are right, every share is as promised, up to its error."
-        ], "The decisions carry no quantiles of their laws (columns such as q05, of revenue in currency), so that only "
-           "defaults are known: whether revenue fell short by a little or by much can't be said."),
+        ("Where revenue fell in its forecast", _show_places(report), [
+            "Where the forecasts are right, every share is as promised, up to its error."
+        ], "The decisions carry no quantiles of their forecasts (columns such as q05, of revenue in currency), so that "
+           "only defaults are known: whether revenue fell short by a little or by much can't be said."),
     ]  # fmt: skip
     for heading, table, sentences, absent in sections:
         parts += [f"<h2>{heading}</h2>"]
@@ -222,7 +222,7 @@ def say_level(report: VintageReport) -> list[str]:
     >>> decisions = pd.DataFrame({"seller": range(200), "vintage": "May", "loan": 50.0, "default_probability": 0.05})
     >>> outcomes = pd.DataFrame({"seller": range(200), "revenue": [40.0] * 40 + [90.0] * 160})
     >>> say_level(report_vintages(settle_loans(decisions, outcomes)))[0]
-    'These loans would have kept 5.0 % at the level 0.00718 of their laws (between 0.00162 and 0.0321 in nine of ten).'
+    'These loans would have kept 5.0 % at the level 0.00718 of their forecast (0.00162 to 0.0321 in nine of ten).'
     """
     found, sentences = report.recalibration, []
     level, low, high = (show_number(value, 3) for value in (found.level, found.low, found.high))
@@ -231,8 +231,8 @@ def say_level(report: VintageReport) -> list[str]:
         sentences.append(f"{found.n:,} outcomes promise nothing at {_percent(found.promise)}: that takes {need:,}.")
     else:
         sentences.append(
-            f"These loans would have kept {_percent(found.promise)} at the level {level} of their laws "
-            f"(between {low} and {high} in nine of ten)."
+            f"These loans would have kept {_percent(found.promise)} at the level {level} of their forecast "
+            f"({low} to {high} in nine of ten)."
         )
     if found.by_laws:
         ends = f"{report.settled.laws[0]:g} and {report.settled.laws[-1]:g}"

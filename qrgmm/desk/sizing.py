@@ -139,7 +139,28 @@ def loan_band(
         largest_loan(curve.clip(lower=0.0), unit_revenue=unit_revenue, **limits)
         for curve in refits
     ]
-    return np.quantile(loans, [(1 - coverage) / 2, (1 + coverage) / 2], axis=0).T
+    return middle_range(loans, coverage)
+
+
+def middle_range(loans: ArrayLike, coverage: float = 0.9) -> np.ndarray:
+    """Return the range that a share of refits lies in.
+
+    Parameters
+    ----------
+    loans : array of shape (n_refits, n_sellers)
+    coverage : float
+        In (0, 1).
+
+    Returns
+    -------
+    array of shape (n_sellers, 2)
+
+    Examples
+    --------
+    >>> middle_range([[8.0], [10.0], [12.0]], 0.5)
+    array([[ 9., 11.]])
+    """
+    return np.quantile(np.asarray(loans), [(1 - coverage) / 2, (1 + coverage) / 2], axis=0).T
 
 
 def revenue_per_unit(sellers: pd.DataFrame, unit_revenue: ArrayLike | str) -> np.ndarray:
