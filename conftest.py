@@ -1,5 +1,5 @@
-"""What pytest needs to compare the outputs of chapters with fresh ones (nbval), to do without real data, and on other
-machines."""
+"""What pytest needs to compare the outputs of chapters with fresh ones (nbval), to do without real data, on other
+machines, and to try the same examples every time."""
 
 import copy
 import os
@@ -13,12 +13,17 @@ import nbval.kernel
 import nbval.plugin
 import pytest
 from filelock import FileLock
+from hypothesis import Phase, settings
 
 LOCK = Path(__file__).parent / "build" / "kernel-start.lock"
 TRIES = 3
 # Peers without a wheel for some machines: requirements.txt leaves them out there.
 MISSING = [name for name in ("pyvinecopulib", "quantile_forest") if find_spec(name) is None]
 
+# Without a deadline, which a busy machine misses, and the phase that explains a failure, which takes minutes.
+phases = [Phase.explicit, Phase.generate, Phase.shrink]
+settings.register_profile("same-every-time", deadline=None, derandomize=True, max_examples=80, phases=phases)
+settings.load_profile("same-every-time")
 execute.prepare_environment()
 start_kernel = nbval.kernel.start_new_kernel
 

@@ -30,6 +30,7 @@ def make_page(results=RESULTS, seconds=SECONDS):
         ("Draws from covariates, and training", "generation", describe_generation),
         ("A grid of quantile regressions", "solvers", describe_solvers),
         ("A portfolio of ten thousand loans", "portfolio", describe_seconds),
+        ("The desk on many applicants", "desk", describe_stages),
     ):
         sections.append(f"## {title}\n")
         for record in load_benchmarks(name, results):
@@ -70,6 +71,17 @@ def describe_solvers(record):
         if size["left_out"]:
             parts.append("Left out: " + "; ".join(f"{peer} ({why})" for peer, why in size["left_out"].items()) + ".\n")
     return "\n".join(parts)
+
+
+def describe_stages(record):
+    rows = [
+        (stage, *(format_seconds(found[clock]) for clock in ("processor_seconds", "seconds")),
+         f"{found['peak_gib']:.2f} GiB", f"{found['processor_minutes_in_all']:.1f}")
+        for stage, found in record["stages"].items()
+    ]  # fmt: skip
+    header = ["stage", "processor time", "time", "most memory", "processor minutes in all"]
+    files = ", ".join(f"{file} {megabytes:g}" for file, megabytes in record["megabytes"].items())
+    return make_table(header, rows) + f"\n{record['reading']} Megabytes written: {files}.\n"
 
 
 def describe_machine(record):

@@ -3,17 +3,11 @@
 from decimal import Decimal, getcontext
 
 import numpy as np
-from hypothesis import Phase, settings
 from hypothesis import strategies as st
 
 from qrgmm.curve import QuantileCurve
 
 getcontext().prec = 60
-# Without the phase that explains a failure, which takes minutes.
-phases = [Phase.explicit, Phase.generate, Phase.shrink]
-settings.register_profile("same-every-time", deadline=None, derandomize=True, max_examples=80, phases=phases)
-settings.load_profile("same-every-time")
-
 # Whole numbers make ties; the others are uneven, negative, tiny and large.
 sales = st.integers(-20, 20).map(float) | st.floats(-1e4, 1e4).filter(lambda y: y == 0 or abs(y) > 1e-9)
 uneven_levels = st.sets(st.integers(1, 999), min_size=1, max_size=9).map(lambda levels: np.array(sorted(levels)) / 1000)

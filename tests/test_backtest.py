@@ -43,7 +43,7 @@ def share_of_rejections(p_values):
 # Vintages.
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.lists(st.integers(0, 500), min_size=1, max_size=40), st.integers(1, 120), st.none() | st.integers(1, 400),
     st.integers(1, 3), st.integers(0, 40),
@@ -197,7 +197,7 @@ def test_promises_that_cannot_be_compared_are_refused(change, message):
 # Tests of a risk department against libraries.
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.integers(1, 300), st.floats(0, 1), st.floats(0.005, 0.6))
 def test_binomial_and_kupiec_are_those_of_scipy(n, share, probability):
     k = round(share * n)
@@ -308,7 +308,7 @@ def test_the_level_of_an_observation_is_uniform_also_at_an_atom():
     )
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.floats(0, 1e4), st.floats(0, 1e4), st.floats(0.01, 0.99))
 def test_the_cost_is_what_the_best_loan_would_have_earned_more(loan, revenue, margin):
     def earn(lent):

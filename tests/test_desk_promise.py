@@ -118,7 +118,7 @@ def test_who_would_have_had_no_loan_has_not_defaulted():
     assert observe_defaults(at, stops, np.zeros(4), np.arange(4))["n"] == 0
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(st.floats(0, 1), st.floats(0.01, 0.9), st.lists(st.floats(0, 50), min_size=4, max_size=4).map(sorted))
 def test_a_cautious_loan_is_never_above_the_other_one(level, limit, values):
     curve = QuantileCurve([0.1, 0.3, 0.4, 0.8], values)
@@ -185,7 +185,6 @@ def test_an_atom_on_zero_is_no_first_level():
 amounts = st.lists(st.tuples(st.floats(0, 1e6), st.integers(0, 3), st.integers(0, 2)), min_size=1, max_size=12)
 
 
-@settings(deadline=None)
 @given(amounts, st.floats(0.05, 1))
 def test_no_value_holds_more_than_its_share_and_nothing_more_is_given_up(rows, share):
     loans, first, _ = (np.array(column, dtype=float) for column in zip(*rows))
@@ -202,7 +201,7 @@ def test_no_value_holds_more_than_its_share_and_nothing_more_is_given_up(rows, s
         np.testing.assert_allclose(limited, loans)
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(amounts, st.floats(0.3, 1), st.floats(0.4, 1))
 def test_two_limits_hold_together(rows, one, two):
     loans, first, second = (np.array(column, dtype=float) for column in zip(*rows))

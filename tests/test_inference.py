@@ -158,7 +158,7 @@ def test_twice_the_same_rows_say_no_more_if_they_are_grouped():
     assert np.allclose(plane_covariance(np.tile(X, (2, 1)), np.tile(y, 2), 0.23, twice)[1], once, rtol=0.25)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(
     st.floats(0.05, 0.95), st.sampled_from([1e-4, 1.0, 1e5]), st.floats(-1e3, 1e3), st.sampled_from([1e-3, 7.0, 1e4])
 )

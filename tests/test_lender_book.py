@@ -297,7 +297,7 @@ def test_what_is_drawn_follows_the_law():
     assert (np.abs(np.mean(ranks, axis=0) - [0.5, 0.02, 0.1, 0.5, 0.9]) < 3.5 * error).all()
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     day=st.integers(0, 200),
     category=st.sampled_from(list(CATEGORIES)),
@@ -380,7 +380,7 @@ def test_overrides_follow_the_quality_that_only_officers_see(tables):
 # What can and can't be.
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     n_sellers=st.integers(1, 25),
     n_weeks=st.integers(1, 70),

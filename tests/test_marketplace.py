@@ -270,7 +270,7 @@ def one_seller(rate=0.5, exit_probability=0.01, n=1):
     )  # fmt: skip
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(rate=st.floats(0.01, 3), horizon=st.integers(1, 120), first=st.integers(0, 480), units=st.integers(-1, 40))
 def test_without_exits_the_law_given_the_shocks_is_poisson(rate, horizon, first, units):
     market, shocks = Marketplace(1), np.linspace(-1, 1, N_QUARTERS)

@@ -44,7 +44,7 @@ def test_a_seller_without_a_sale_has_probably_stopped_and_one_with_a_sale_has_no
 @given(
     sold=st.floats(0, 500), share=st.floats(0.01, 0.99), concentration=st.floats(0.1, 1e5), scale=st.floats(0.1, 1e4)
 )
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 def test_the_rest_is_never_negative_and_never_more_than_the_law_leaves(sold, share, concentration, scale):
     law = QuantileCurve(LEVELS, scale * LEVELS)
     rest = law_of_the_rest(law, sold, share, concentration)
@@ -90,7 +90,7 @@ def test_a_warning_comes_in_the_first_week_in_which_the_odds_have_grown_enough()
 
 
 @given(share=st.floats(0.1, 0.9), concentration=st.floats(2, 60), seed=st.integers(0, 99))
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 def test_a_rhythm_is_found_again(share, concentration, seed):
     rng = np.random.default_rng(seed)
     total = rng.integers(1, 300, 6000)
@@ -139,7 +139,7 @@ def test_what_cannot_be_meant_is_refused(call, message):
 
 
 @given(seed=st.integers(0, 10_000), n_curves=st.integers(1, 5))
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 def test_laws_of_horizons_are_put_in_order_and_come_no_farther_from_laws_in_order(seed, n_curves):
     rng, levels = np.random.default_rng(seed), np.arange(1, 10) / 10
     true = np.sort(np.sort(rng.gamma(2, size=(n_curves, 3, 9)), axis=2), axis=0)

@@ -69,7 +69,7 @@ sale = st.tuples(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(sale, min_size=1, max_size=25), st.integers(1, 3))
 def test_the_panel_is_what_its_definition_says(rows, min_sales):
     days, sellers, prices, products, labels = (list(column) for column in zip(*rows))
@@ -275,7 +275,7 @@ def test_what_is_planted_from_the_future_is_found(items, planted, expected):
     assert find_leaks(planted, items, [MONTHS[5]]) == [expected]
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(st.integers(0, 10**6))
 def test_covariates_are_those_of_a_table_that_ends_at_the_origin(seed):
     items = Marketplace(20).draw(rng=seed)

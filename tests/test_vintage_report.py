@@ -251,7 +251,7 @@ def test_with_laws_another_amount_has_a_promise_of_its_own(with_laws):
     np.testing.assert_allclose(loans["expected_loss"][here], expected_loss(curve[here], amounts)[:, 0])
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(st.floats(0.02, 0.3), st.integers(0, 60))
 def test_without_laws_the_level_turns_the_observed_share_back_into_the_promise(promise, n_defaults):
     found = report(decided(60, promised=promise), came(60, n_defaults)).recalibration
