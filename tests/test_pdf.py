@@ -1,13 +1,12 @@
 """The book on paper, piece by piece and without TeX: make pdf sets it and reads the log of that."""
 
+import build
 import paper
 import paper_tables
 import pdf
 import pytest
 import yaml
 from docutils import nodes
-
-import build
 
 SETTINGS = yaml.safe_load((build.ROOT / "book" / "_config.yml").read_text(encoding="utf-8"))
 
