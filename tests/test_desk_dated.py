@@ -317,7 +317,7 @@ def test_the_first_page_says_who_decided_on_what(files, tmp_path):
     assert rows["Before limits on shares"] == f"{table['cautious_loan'].sum():,.0f} EUR"
     assert "kind 60%" in rows["Limits"]
     assert rows["Promise out of sample"].startswith("5% promised; by the forecast alone")
-    assert rows["Outside the history's range"] == "0 of 2 sellers" and rows["Horizon"] == "90D"
+    assert rows["Outside the history's range"] == "0 of 2 sellers" and rows["Horizon"] == "90 days"
     shop = table["amount"].iloc[0] / table["amount"].sum()
     assert shop == pytest.approx(0.6) and "Limits on concentration scale it to" in pages["memo.html"]
     assert "<li>Pledge of stock</li>" in pages["memo.html"] and "Approved: date and signature" in pages["memo.html"]
