@@ -5,7 +5,7 @@ from markdown_table import format_table
 
 # Data set and judge: the studies that share its data, the test, and the metric.
 COLUMNS = {
-    "fresh simulators, CRPS": (["contest", "contest_generators"], "base", "crps"),
+    "fresh simulators, CRPS": (["contest", "contest_generators", "contest_gan"], "base", "crps"),
     "Big Mart, WD": (["big_mart", "big_mart_gan"], "unconditional", "wd"),
     "Big Mart, CRPS": (["big_mart", "big_mart_gan"], "test rows", "crps"),
     "stand-in, WD": (["cross_border", "cross_border_gan"], "unconditional", "wd"),

@@ -14,7 +14,8 @@ from qrgmm.risk import default_probability
 
 LAWS = 2_000  # that are compared at a time: what bounds the memory
 FIRST = 5  # times as many laws as are wanted are looked at first
-PARTS = (0.1, 0.3, 0.6)  # levels between which the means of laws are compared first
+# Levels between which the means of laws are compared first: all of them, and the larger parts that start at these.
+MARKS, COARSE = (0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9), (0, 2, 5, 8)
 
 
 def law_distances(curve: QuantileCurve, others: QuantileCurve) -> np.ndarray:
@@ -65,7 +66,8 @@ def nearest_laws(
 
     .. math:: W(Q, Q') \ge \sum_k \left| \int_{u_{k-1}}^{u_k} Q(u) - Q'(u)\, du \right| ,
 
-    so that a tree of these means finds the laws that can be nearest, and only they are looked at.
+    so that a tree of the means over four parts finds the laws that can be nearest, those over twelve leave a tenth of
+    them, and only these are looked at.
 
     Parameters
     ----------
@@ -102,20 +104,24 @@ def nearest_laws(
     rows, distances = np.empty((len(curve), n_nearest), dtype=int), np.empty((len(curve), n_nearest))
     means, others_means = (np.concatenate([_part_means(*_take_laws(each, block)) for block in _blocks(each)])
                            for each in ((level, value), (levels, values)))  # fmt: skip
-    # Many laws may be equal, which a balanced tree takes long to part.
-    tree, rounding = cKDTree(others_means, balanced_tree=False), 1e-12 * (1 + np.abs(others_means).max())
+    # Many laws may be equal, which a balanced tree takes long to part. What is near in the tree lies side by side.
+    order = cKDTree(_merge(others_means), balanced_tree=False).indices
+    others_means, (levels, values) = others_means[order], _take_laws((levels, values), order)
+    tree, rounding = cKDTree(_merge(others_means), balanced_tree=False), 1e-12 * (1 + np.abs(others_means).max())
     n_first = min(FIRST * n_nearest, len(others))
     for block in tqdm(_blocks((level, value)), "comparable sales", disable=not progress):
         # Some more than are wanted, so that the farthest of the best is not much farther than it has to be.
-        near = tree.query(means[block], n_first, p=1)[1].reshape(-1, n_first)
+        near = tree.query(_merge(means[block]), n_first, p=1)[1].reshape(-1, n_first)
         for i, first in zip(range(block.start, block.stop), near):
             law = _take_laws((level, value), i)
             reach = np.partition(_distances_to(law, *_take_laws((levels, values), first)), n_nearest - 1)[n_nearest - 1]
-            candidates = np.array(tree.query_ball_point(means[i], reach * (1 + 1e-9) + rounding, p=1))
-            candidates.sort()
+            reach = reach * (1 + 1e-9) + rounding
+            candidates = np.array(tree.query_ball_point(_merge(means[i]), reach, p=1))
+            candidates = candidates[np.abs(others_means[candidates] - means[i]).sum(axis=1) <= reach]
+            candidates = candidates[np.argsort(order[candidates])]
             found = _distances_to(law, *_take_laws((levels, values), candidates))
-            order = nearest_first(found)[:n_nearest]
-            rows[i], distances[i] = candidates[order], found[order]
+            best = nearest_first(found)[:n_nearest]
+            rows[i], distances[i] = order[candidates[best]], found[best]
     return rows, distances
 
 
@@ -130,6 +136,11 @@ def _take_laws(laws, rows):
     return levels[rows] if levels.ndim == 2 else levels, values[rows]
 
 
+def _merge(means):
+    """Integrals over the larger parts, from those over all."""
+    return np.add.reduceat(means, COARSE, axis=-1)
+
+
 def _part_means(levels, values):
     """Integrals of quantile functions over parts of the levels, (n_laws, n_parts)."""
     levels = np.broadcast_to(levels, values.shape)
@@ -137,7 +148,7 @@ def _part_means(levels, values):
     up_to = np.pad(np.cumsum(width * (values[:, :-1] + values[:, 1:]) / 2, axis=1), [(0, 0), (1, 0)])
     slope = np.divide(rise, width, out=np.zeros_like(rise), where=width > 0)
     parts = []
-    for mark in PARTS:
+    for mark in MARKS:
         corner = ((levels <= mark).sum(axis=1) - 1).clip(0, levels.shape[1] - 2)[:, None]
         start, value, area, steep = (
             np.take_along_axis(each, corner, axis=1)[:, 0] for each in (levels, values, up_to, slope)
@@ -196,9 +207,12 @@ def _distances_to(law, levels, values):
 
 def _areas(width, left, right):
     """Areas between laws, from the widths of pieces and the gaps at both ends: trapeziums, or two triangles each."""
-    both = np.abs(left) + np.abs(right)
-    crossing = np.divide(left**2 + right**2, both, out=np.zeros_like(both), where=both > 0)
-    return (np.where(left * right < 0, crossing, both) * width).sum(axis=1) / 2
+    low, high = np.abs(left), np.abs(right)
+    areas = ((low + high) * width).sum(axis=1) / 2
+    law, piece = np.nonzero((left < 0) != (right < 0))
+    low, high, width = low[law, piece], high[law, piece], np.broadcast_to(width, left.shape)[law, piece]
+    np.subtract.at(areas, law, width * low * (high / (low + high)))
+    return areas
 
 
 def _pieces(level, value, levels, values):

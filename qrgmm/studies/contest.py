@@ -177,6 +177,12 @@ STUDIES = {
     # Of what the paper does not have as many replications as a quarter of an hour of two cores allows.
     "contest": Study(partial(compare_on_variants, OWN | FLEXIBLE | PUBLISHED), _SIZES, _FRESH, 8),
     "contest_generators": Study(partial(compare_on_variants, GENERATORS), _SIZES, _FRESH, 4),
+    "contest_gan": Study(
+        partial(compare_on_variants, PUBLISHED_GAN),
+        _SIZES | {"tiny": {"n_rows": 420, "n_train": 400, "n_points": 2, "n_epochs": 12}},
+        f"{_FRESH}; 2 replications",
+        2,
+    ),
     "contest_peers": Study(
         partial(compare_on_variants, PEERS | SHRUNKEN), _SIZES, _FRESH, 8
     ),
