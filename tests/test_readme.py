@@ -58,6 +58,7 @@ def test_the_first_decision_of_an_analyst_runs_as_written(tmp_path, monkeypatch,
     exec("\n".join(re.findall(r"^```python\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)), {})
     promised, kept = re.findall(r"(0\.\d+) default where 0.05|(0\.\d+) of \d+, standard error", capsys.readouterr().out)
     assert float(promised[0]) > 0.05 and abs(float(kept[1]) - 0.05) < 0.03
-    command = re.search(r"^\S+python -m qrgmm.desk (.*)$", page, re.MULTILINE)[1].split()
+    one_line = page.replace("\\\n", " ")
+    command = re.search(r"^\S+python -m qrgmm.desk (.*)$", one_line, re.MULTILINE)[1].split()
     main([*command, "--refits", "0"])
     assert (tmp_path / "build" / "memos" / "memo.html").is_file()

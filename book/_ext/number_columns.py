@@ -1,6 +1,7 @@
 """Sphinx extension: columns of numbers get the class "number", heads included; book.css sets them to the right.
 
 A style sheet can't tell a number from a word, so the cells of all tables are read here: Markdown's and data frames'.
+Long names in the head of a table may break after an underscore, so that a wide one fits its page.
 """
 
 import re
@@ -25,6 +26,13 @@ def align(match):
         if 2 * sum(bool(NUMBER.fullmatch(text)) for text in words) > len(words):
             for cell in cells:
                 cell["class"] = [*cell.get("class", []), "number"]
+    for name in table.select("thead th"):
+        if name.string and "_" in name.string:
+            *parts, last = re.split("(?<=_)", name.string)
+            name.clear()
+            for part in parts:
+                name.extend([part, table.new_tag("wbr")])
+            name.append(last)
     return str(table)
 
 

@@ -345,7 +345,7 @@ def largest_portfolio(
     With :math:`L_s(\ell) = \sum_i (\ell_i - R_{is})^+` in scenario :math:`s`, Rockafellar and Uryasev's programme reads
 
     .. math:: \max \sum_i \ell_i \quad\text{s.t.}\quad
-        \mathrm{CVaR}_\alpha = \max_{q \in \mathcal Q} \sum_s q_s L_s(\ell) \le B, \qquad
+        \mathrm{CVaR}_\alpha = \max_{q \in \mathcal Q} \sum_s q_s L_s(\ell) \le B, \\
         \mathcal Q = \Bigl\{q : 0 \le q_s \le \tfrac{1}{(1 - \alpha) S}, \sum_s q_s = 1\Bigr\} .
 
     For one fixed :math:`q` sellers part: all loans are the same weighted quantile of their own revenue, those of a

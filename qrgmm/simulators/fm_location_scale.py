@@ -85,7 +85,7 @@ class FMLocationScale(LocationScale):
     r"""Monthly sales of a seller in a category: location and scale are factorization machines of the covariates.
 
     .. math::
-        Y = \mu(x) + \sigma(x)\, \varepsilon, \qquad \mu = \max(100 + d\, z_\mu, 20), \qquad
+        Y = \mu(x) + \sigma(x)\, \varepsilon, \qquad \mu = \max(100 + d\, z_\mu, 20), \\
         \sigma = \min\bigl(15 \log(1 + e^{0.54 + 0.5 z_\sigma}),\; 0.45\, \mu\bigr)
 
     with 100 categories, 300 sellers and ten continuous covariates, uniform on :math:`(-\sqrt 3, \sqrt 3)`; the noise

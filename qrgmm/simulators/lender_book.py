@@ -244,8 +244,8 @@ class LenderBook:
     def cdf(self, truth: pd.DataFrame, units: ArrayLike, n_weeks: int = TENOR) -> np.ndarray:
         r"""Return the probability that an applicant sells at most so many units in the first weeks after the day.
 
-        .. math:: P(N \le y) = \mathrm{E} \sum_{k=0}^{H} p_k\, \mathrm{NB}\Bigl(y;\ \sum_{t < k} m_t,\ \theta\Bigr),
-            \qquad p_k = h (1-h)^k\ (k < H), \quad p_H = (1-h)^H
+        .. math:: P(N \le y) = \mathrm{E} \sum_{k=0}^{H} p_k\, \mathrm{NB}\Bigl(y;\ \sum_{t < k} m_t,\ \theta\Bigr), \\
+            p_k = h (1-h)^k\ (k < H), \quad p_H = (1-h)^H
 
         with :math:`m_t` the mean of week :math:`t` and :math:`k` the weeks before a suspension. A sum of negative
         binomial numbers of one :math:`\theta` is one itself. The expectation is over the levels and shocks of the

@@ -196,7 +196,7 @@ class Marketplace:
         r"""Return the probability that a seller who is there at the origin sells at most so many items by the horizon.
 
         .. math:: P(N \le y) = \mathrm{E}_F \sum_{k=1}^{H} p_k\, \mathrm{Poisson}\Bigl(y;\ \lambda \sum_{j<k} d_{t+j}(F)
-            \Bigr), \qquad p_k = h (1-h)^{k-1}\ (k < H), \quad p_H = (1-h)^{H-1}
+            \Bigr), \\ p_k = h (1-h)^{k-1}\ (k < H), \quad p_H = (1-h)^{H-1}
 
         with :math:`d` from `demand`. The mean over the shocks is Gaussian quadrature.
 
