@@ -33,7 +33,7 @@ LIMITS = {"max_default_probability": 0.05}
 SETTING = (
     f"{N_APPLICANTS:,} applicants, and a history of {N_PAST:,} sales of {N_SELLERS:,} sellers in {N_CATEGORIES:,} "
     f"categories, with two numbers each; the model, {REFITS} refits and {FOLDS} folds learn from {FIT_ROWS:,} of the "
-    "sales (--fit-rows), comparable sales are looked for among all. Each stage once, in a process of its own, on one "
+    "sales (`--fit-rows`), comparable sales are looked for among all. Each stage once, in a process of its own, on one "
     "core of a machine that others use, too: read the processor time"
 )
 
@@ -175,7 +175,7 @@ def reckon(stages, megabytes):
     verdict = "within" if whole <= WANTED else "more than"
     reading = (
         f"In all {whole:.1f} processor minutes, {verdict} the {WANTED:g} that were wanted (ten minutes on two cores); "
-        f"the most, {minutes[most]:.1f}, for {STAGES[most][0]}."
+        f"the most, {minutes[most]:.1f}, for the stage \"{STAGES[most][0]}\"."
     )
     return {
         "ratios": {"processor minutes in all": round(whole, 1)}, "reading": reading, "megabytes": megabytes,
