@@ -66,8 +66,8 @@ def nearest_laws(
 
     .. math:: W(Q, Q') \ge \sum_k \left| \int_{u_{k-1}}^{u_k} Q(u) - Q'(u)\, du \right| ,
 
-    so that a tree of the means over four parts finds the laws that can be nearest, those over twelve leave a tenth of
-    them, and only these are looked at.
+    so that a tree of the means over four parts finds the laws that can be nearest, the means over twelve rule out most
+    of them, and only the rest are looked at.
 
     Parameters
     ----------
