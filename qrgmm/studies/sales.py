@@ -441,13 +441,14 @@ STUDIES = {
         partial(compare_on_split, _big_mart_models, big_mart_table),
         _SPLITS,
         f"sales in currency, as in the paper; CWGAN: {_TUNED}",
+        _ENOUGH,
     ),
     "big_mart_peers": Study(
         partial(compare_on_split, partial(best, "big_mart", _PEERS), big_mart_table),
         _SPLITS,
         f"not in the paper; {_TUNED}",
+        _ENOUGH,
     ),
-    # Of these and of tuning 100 replications take too long for two cores.
     "big_mart_gan": Study(partial(compare_on_split, published_gan, big_mart_table), _GAN, "2 replications", 2),
     "big_mart_products": Study(compare_new_products, _PRODUCTS, "not in the paper; 10 replications", 10),
     "big_mart_tuning": Study(partial(tune, list(CANDIDATES), big_mart_table), _TUNING, "not in the paper", 2),
