@@ -174,7 +174,8 @@ def reckon(stages, megabytes):
     whole, most = sum(minutes.values()), max(minutes, key=minutes.get)
     verdict = "within" if whole <= WANTED else "more than"
     reading = (
-        f"In all {whole:.1f} processor minutes, {verdict} the {WANTED:g} that were wanted (ten minutes on two cores); "
+        f"In all {whole:.1f} processor minutes, {verdict} the {WANTED:g} that were wanted, ten minutes if two cores "
+        "shared all of it, which only the solver lets them do; "
         f"the most, {minutes[most]:.1f}, for the stage \"{STAGES[most][0]}\"."
     )
     return {
