@@ -15,6 +15,7 @@ from datetime import date
 from importlib.metadata import version
 from pathlib import Path
 
+import applicant
 import desk
 import exact_risk
 import generation
@@ -33,6 +34,7 @@ BENCHMARKS = {
     "sampling": sampling,
     "generation": generation,
     "solvers": solvers,
+    "applicant": applicant,
     "desk": desk,
 }
 

@@ -441,7 +441,9 @@ def test_comparable_sellers_do_not_depend_on_the_blocks_of_the_history(found, mo
     np.testing.assert_array_equal(found.comparables, again.comparables)
 
 
-def test_the_nearest_laws_are_found_among_many_equal_ones_and_in_blocks(monkeypatch):
+@pytest.mark.parametrize("n_cores", [1, 2])
+def test_the_nearest_laws_are_found_among_many_equal_ones_in_blocks_and_processes(n_cores, monkeypatch):
+    monkeypatch.setattr(comparables, "allowed_cores", lambda: n_cores)
     rng, levels = np.random.default_rng(8), [0.05, 0.1, 0.3, 0.4, 0.8]
     base = np.sort(rng.gamma(2.0, 50.0, size=(40, 5)) - 20, axis=1)
     others = QuantileCurve(levels, base[rng.integers(40, size=900)]).clip(lower=0.0)

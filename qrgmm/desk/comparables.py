@@ -4,15 +4,17 @@ Alike in what counts, their law of sales, and not in every column of the row. Ch
 """
 
 import numpy as np
+from joblib import Parallel, delayed
 from numpy.typing import ArrayLike
 from scipy.spatial import cKDTree
 from tqdm import tqdm
 
 from qrgmm.checks import check_count
 from qrgmm.curve import QuantileCurve
+from qrgmm.quantile_regression.grid import allowed_cores
 from qrgmm.risk import default_probability
 
-LAWS = 2_000  # that are compared at a time: what bounds the memory
+LAWS = 2_000  # that are compared at a time: what bounds the memory, and what one process is given
 FIRST = 5  # times as many laws as are wanted are looked at first
 # Levels between which the means of laws are compared first: all of them, and the larger parts that start at these.
 MARKS, COARSE = (0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9), (0, 2, 5, 8)
@@ -67,7 +69,7 @@ def nearest_laws(
     .. math:: W(Q, Q') \ge \sum_k \left| \int_{u_{k-1}}^{u_k} Q(u) - Q'(u)\, du \right| ,
 
     so that a tree of the means over four parts finds the laws that can be nearest, the means over twelve rule out most
-    of them, and only the rest are looked at.
+    of them, and only the rest are looked at. Where there are many laws, blocks of them go to a process a core.
 
     Parameters
     ----------
@@ -106,22 +108,34 @@ def nearest_laws(
                            for each in ((level, value), (levels, values)))  # fmt: skip
     # Many laws may be equal, which a balanced tree takes long to part. What is near in the tree lies side by side.
     order = cKDTree(_merge(others_means), balanced_tree=False).indices
-    others_means, (levels, values) = others_means[order], _take_laws((levels, values), order)
+    others_means = others_means[order]
     tree, rounding = cKDTree(_merge(others_means), balanced_tree=False), 1e-12 * (1 + np.abs(others_means).max())
-    n_first = min(FIRST * n_nearest, len(others))
-    for block in tqdm(_blocks((level, value)), "comparable sales", disable=not progress):
-        # Some more than are wanted, so that the farthest of the best is not much farther than it has to be.
-        near = tree.query(_merge(means[block]), n_first, p=1)[1].reshape(-1, n_first)
-        for i, first in zip(range(block.start, block.stop), near):
-            law = _take_laws((level, value), i)
-            reach = np.partition(_distances_to(law, *_take_laws((levels, values), first)), n_nearest - 1)[n_nearest - 1]
-            reach = reach * (1 + 1e-9) + rounding
-            candidates = np.array(tree.query_ball_point(_merge(means[i]), reach, p=1))
-            candidates = candidates[np.abs(others_means[candidates] - means[i]).sum(axis=1) <= reach]
-            candidates = candidates[np.argsort(order[candidates])]
-            found = _distances_to(law, *_take_laws((levels, values), candidates))
-            best = nearest_first(found)[:n_nearest]
-            rows[i], distances[i] = order[candidates[best]], found[best]
+    blocks, own = _blocks((level, value)), _take_laws((levels, values), order)
+    search = delayed(_find_nearest)
+    found = Parallel(min(allowed_cores(), len(blocks)), return_as="generator")(
+        search(_take_laws((level, value), block), means[block], tree, own, others_means, order, n_nearest, rounding)
+        for block in blocks
+    )
+    for block, (near, how_far) in zip(tqdm(blocks, "comparable sales", disable=not progress), found):
+        rows[block], distances[block] = near, how_far
+    return rows, distances
+
+
+def _find_nearest(laws, means, tree, others, others_means, order, n_nearest, rounding):
+    """Rows of the nearest of all laws and their distances, for some laws; others are in the order of the tree."""
+    rows, distances = np.empty((len(means), n_nearest), dtype=int), np.empty((len(means), n_nearest))
+    # Some more than are wanted, so that the farthest of the best is not much farther than it has to be.
+    near = tree.query(_merge(means), min(FIRST * n_nearest, len(order)), p=1)[1].reshape(len(means), -1)
+    for i, first in enumerate(near):
+        law = _take_laws(laws, i)
+        reach = np.partition(_distances_to(law, *_take_laws(others, first)), n_nearest - 1)[n_nearest - 1]
+        reach = reach * (1 + 1e-9) + rounding
+        candidates = np.array(tree.query_ball_point(_merge(means[i]), reach, p=1))
+        candidates = candidates[np.abs(others_means[candidates] - means[i]).sum(axis=1) <= reach]
+        candidates = candidates[np.argsort(order[candidates])]
+        found = _distances_to(law, *_take_laws(others, candidates))
+        best = nearest_first(found)[:n_nearest]
+        rows[i], distances[i] = order[candidates[best]], found[best]
     return rows, distances
 
 

@@ -125,7 +125,7 @@ def fit_quantile_grid(
     if (np.abs(rest) <= 4 * EPS * own_sizes).all():  # one plane through all rows is every quantile of them
         coef[:, columns] = solve_triangular(root, shift)
         return QuantileGridFit(levels, coef, np.zeros(len(levels)), np.zeros(len(levels), dtype=int))
-    n_threads = n_threads or _default_threads()
+    n_threads = n_threads or allowed_cores()
     many_rows = not sp.issparse(X) and X.shape[0] >= MIN_ROWS
     pays = many_rows and np.count_nonzero(design) / len(columns) >= MIN_ROWS_PER_COLUMN * len(columns)
     fit = fit_by_screening if pays else fit_by_simplex
@@ -233,8 +233,8 @@ def _least_squares(X, y):
     return coef, y - X @ coef
 
 
-def _default_threads():
-    """One per core, unless they are shared out: joblib and Dask set this variable for their worker processes."""
+def allowed_cores():
+    """Return how many cores this process may use: all, unless they are shared out, as joblib and Dask do in workers."""
     allowed = os.environ.get("OMP_NUM_THREADS", "")
     return int(allowed) if allowed.isdecimal() and int(allowed) else os.cpu_count()
 
