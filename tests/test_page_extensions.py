@@ -5,8 +5,10 @@ import folded_code
 import number_columns
 import published
 import pytest
+import unbroken
 from bs4 import BeautifulSoup
 from docutils import nodes
+from docutils.utils import new_document
 from nbformat.v4 import new_code_cell, new_output
 
 SOURCE = "def f(\n    x,\n) -> int:\n    y = x\n\n    return y\n"
@@ -112,3 +114,12 @@ def test_source_links_lead_to_what_can_be_edited():
     assert links("notebooks/01_loss", ".ipynb") == ["https://example.org/edit/main/notebooks/01_loss.md", issue]
     assert links("book/glossary", ".md") == ["https://example.org/edit/main/book/glossary.md", issue]
     assert links("book/ledger", ".md") == [issue]
+
+
+def test_a_percent_sign_stays_with_its_number_but_not_in_code():
+    document = new_document("page")
+    words, code = nodes.paragraph("", "of 5 % and 95 %, per cent % by"), nodes.literal_block("", "5 % 3")
+    document += [words, code]
+    unbroken.KeepPercentSigns(document).apply()
+    assert words.astext() == "of 5\N{NO-BREAK SPACE}% and 95\N{NO-BREAK SPACE}%, per cent % by"
+    assert code.astext() == "5 % 3"

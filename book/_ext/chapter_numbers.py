@@ -41,7 +41,7 @@ class NumberReferences(SphinxPostTransform):
         number = self.find_number(kind, docname, anchor)
         if number is None:
             return
-        text = f"{kind} {number}"
+        text = f"{kind}\N{NO-BREAK SPACE}{number}"
         before = find_text_before(node)
         if SENTENCE_BEGINS.search(before):
             text = text.capitalize()

@@ -204,6 +204,6 @@ STUDIES = {
             "paper": {"n_rows": 10_000, "n_train": 8000},
         },
         f"{_FRESH}; both signs of every replication",
-        8,
+        20,
     ),
 }
