@@ -142,6 +142,11 @@ def test_nothing_unresolved_is_shown(page):
     assert 'class="problematic"' not in text and "system-message" not in text
 
 
+@each_page
+def test_the_place_of_the_project_on_a_machine_is_not_shown(page):
+    assert str(Path(__file__).resolve().parents[1]) not in page.read_text(encoding="utf-8")
+
+
 @cache
 def read(path):
     return BeautifulSoup(path.read_text(encoding="utf-8"), "html.parser")
