@@ -28,6 +28,7 @@ def make_page(results=RESULTS, seconds=SECONDS):
         ("Exact risk against Monte Carlo", "exact_risk", describe_seconds),
         ("Draws from one curve", "sampling", describe_seconds),
         ("Draws from covariates, and training", "generation", describe_generation),
+        ("One applicant at the counter", "applicant", describe_seconds),
         ("A grid of quantile regressions", "solvers", describe_solvers),
         ("A portfolio of ten thousand loans", "portfolio", describe_seconds),
         ("The desk on many applicants", "desk", describe_stages),
