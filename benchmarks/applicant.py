@@ -8,7 +8,7 @@ N_DRAWS, N_LOANS, N_ROWS, N_ROUNDS, N_COLD = 100_000, 100, 8000, 51, 21
 WANTED = {"warm": 1.5e-3, "cold": 8e-3}  # seconds
 SETTING = (
     f"One row of a data frame, 400 categories and 10 continuous covariates, to {N_DRAWS:,} draws, or to PD, EL, LGD "
-    f"and E[L^2] at {N_LOANS} loans; QRGMM-dagger trained on {N_ROWS:,} rows, one thread, medians of {N_ROUNDS} rounds, "
+    f"and E[L^2] at {N_LOANS} loans; QRGMM-dagger trained on {N_ROWS:,} rows, one thread; medians of {N_ROUNDS} rounds "
     f"and of {N_COLD} after half a second of other work, which leaves nothing of ours in the processor's caches (cold)"
 )
 
