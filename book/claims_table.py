@@ -73,4 +73,4 @@ def answer(wide, worse, better, studies):
     mean, error = (f"{value:{sign}{'.0f' if found.error >= 10 else '.2g'}}".replace("-", "−")
                    for value, sign in ((found.mean, "+"), (found.error, "")))
     mean = f"**{mean}**" if abs(found.mean) > critical_value(1, found.n) * found.error else mean
-    return f"{mean}\u00a0±\u00a0{error}" + (f" ({found.n})" if found.n <= FEW else "")
+    return f"{mean} ±\u00a0{error}" + (f" ({found.n})" if found.n <= FEW else "")
