@@ -279,6 +279,17 @@ def test_general_measure_counts_every_sale_at_the_threshold():
     assert share[0, 0] == pytest.approx(0.5, rel=1e-12)
 
 
+@pytest.mark.parametrize("n_points", [1, 2, 4])
+def test_general_measure_is_exact_up_to_a_degree_of_twice_the_points_less_one(n_points):
+    def measure(degree):
+        h, tau = (lambda loan, d: (loan - d) ** degree), (lambda loan: loan)
+        return generalized_risk(UNEVEN, 9.0, h=h, tau=tau, n_points=n_points)
+
+    exact = [shortfall_moment(UNEVEN, 9.0, order=degree) for degree in (2 * n_points - 1, 2 * n_points)]
+    np.testing.assert_allclose(measure(2 * n_points - 1), exact[0], rtol=1e-12)
+    assert (np.abs(measure(2 * n_points) / exact[1] - 1) > 1e-9).all()
+
+
 def test_general_measure_never_asks_for_severity_above_the_threshold():
     def severity(loan, d):
         assert (d <= loan).all()
@@ -487,6 +498,7 @@ def test_limits_that_never_bind_leave_an_infinite_loan():
     for limits in (
         {"max_default_probability": 1.0},
         {"max_expected_loss_rate": 1.0},
+        {"max_expected_loss_rate": 1.5},
         {"max_expected_loss_rate": 2.0},
         {"max_expected_loss": np.inf},
         {"max_conditional_value_at_risk": np.inf},
@@ -652,6 +664,13 @@ def test_value_at_risk_at_a_level_of_the_draws_is_that_order_statistic():
             )
 
 
+def test_a_level_next_to_one_is_not_taken_for_a_neighbouring_level_of_the_curve():
+    law = QuantileCurve([0.5e-6, 1.8e-6, 0.5], [0.0, 13.0, 20.0])
+    var, cvar = (measure(law, 20.0, level=1 - 1e-6) for measure in (value_at_risk, conditional_value_at_risk))
+    np.testing.assert_allclose(var, 20 - 13 * (1 - 0.5) / (1.8 - 0.5), rtol=1e-9)
+    np.testing.assert_allclose(cvar, 20 - 0.5 * 5 / 2, rtol=1e-9)  # half of those cases sell 0, the others up to 5
+
+
 # What must not change anything: units, an offset, a bound.
 
 whole_laws = curves(values=st.integers(-50, 50).map(float)) | stocked_laws()
@@ -804,7 +823,10 @@ def test_a_threshold_of_no_finite_sales_is_refused(tau):
         generalized_risk(EVEN, 5.0, h=lambda loan, d: d, tau=tau)
 
 
-@pytest.mark.parametrize("distortion", [lambda u: u + 0.1, lambda u: u / 2, wang_transform(np.nan)])
+BAD_DISTORTIONS = [lambda u: u + 0.1, lambda u: u / 2, wang_transform(np.nan), lambda u: u * (1 - 1e-9)]
+
+
+@pytest.mark.parametrize("distortion", BAD_DISTORTIONS)
 def test_distortions_that_do_not_end_at_0_and_1_are_refused(distortion):
     with pytest.raises(ValueError, match=r"distortion must map 0 to 0 and 1 to 1, got \["):
         distortion_risk(EVEN, 5.0, distortion=distortion)
