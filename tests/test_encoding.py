@@ -9,10 +9,11 @@ from decimal import Decimal
 import numpy as np
 import pandas as pd
 import pytest
+import scipy.sparse as sp
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 
-from qrgmm.models.encoding import FieldEncoder
+from qrgmm.models.encoding import FieldEncoder, check_unitless, choose_encoder, fit_design, some, to_frame
 
 FRAME = pd.DataFrame(
     {
@@ -210,6 +211,17 @@ def test_an_encoder_from_its_description_treats_unseen_levels_alike():
         FieldEncoder.from_dict(state | {"unseen": "raise"}).transform(NEW)
 
 
+def test_a_description_keeps_levels_known_ahead_for_the_next_fit_and_an_old_one_may_lack_them():
+    encoder = FieldEncoder(categories={"store": ["a", "b", "c", "y"]}).fit(FRAME)
+    again = FieldEncoder.from_dict(json.loads(json.dumps(encoder.to_dict())))
+    assert set(again.categories["store"]) == {"a", "b", "c", "y"}
+    with pytest.raises(ValueError, match=r"levels that categories does not name: \['z'\]"):
+        clone(again).fit(FRAME.assign(store="z"))
+    state = FieldEncoder().fit(FRAME).to_dict()
+    old = {name: part for name, part in state.items() if name not in ("ahead", "durations")}
+    assert FieldEncoder.from_dict(old).to_dict() == state
+
+
 @pytest.mark.parametrize("levels", [[3, 1, 2], [0.1, 1e300, -2.5], [True, False, True], ["ä", "", " "]])
 @pytest.mark.parametrize("dtype", [None, object])
 def test_levels_of_any_plain_kind_can_be_described(levels, dtype):
@@ -254,6 +266,12 @@ def test_durations_count_in_days_in_whatever_unit_they_are_stored(unit, listed):
             known.transform(pd.DataFrame({"age": DAYS}))
 
 
+def test_nanoseconds_of_durations_count():
+    age = pd.to_timedelta([0, 1_500, 3_000], "ns")
+    design = FieldEncoder().fit_transform(pd.DataFrame({"age": age}))
+    np.testing.assert_allclose(design[:, 0], np.sqrt(1.5) * np.array([-1, 0, 1]), atol=1e-12)
+
+
 MOMENTS = pd.to_datetime(["2020-01-01", "2021-06-01", "2020-01-01", "2022-01-01"])
 
 
@@ -283,6 +301,22 @@ def test_numbers_of_other_types_are_numbers(kind):
     encoder = FieldEncoder().fit(FRAME.assign(price=price))
     assert encoder.continuous_ == ["price", "year"]
     np.testing.assert_array_equal(encoder.transform(FRAME.assign(price=price)), FieldEncoder().fit_transform(FRAME))
+
+
+@pytest.mark.parametrize("price", [[1, 2.0, Decimal("3"), 6], [1, Decimal("2"), 3, Decimal("6")]])
+def test_numbers_of_several_types_are_numbers(price):
+    mixed = FRAME.assign(price=pd.Series(price, dtype=object))
+    assert FieldEncoder().fit(mixed).continuous_ == ["price", "year"]
+    np.testing.assert_array_equal(FieldEncoder().fit_transform(mixed), FieldEncoder().fit_transform(FRAME))
+
+
+@pytest.mark.parametrize("price", [[True, 2.5, 3.5, 6.0], [True, 2, 3, 6], [np.True_, 2.5, Decimal(3), 6.0]])
+def test_booleans_among_numbers_are_refused_and_alone_count_as_0_and_1(price):
+    with pytest.raises(ValueError, match=r"columns \['price'\] of X must be numeric: its values are \["):
+        FieldEncoder(continuous=["price"]).fit(FRAME.assign(price=pd.Series(price, dtype=object)))
+    for promoted in (FRAME["promoted"], FRAME["promoted"].astype(object)):
+        design = FieldEncoder(continuous=["promoted"]).fit_transform(pd.DataFrame({"promoted": promoted}))
+        assert design.ravel().tolist() == [1, -1, -1, 1]
 
 
 def test_booleans_and_strings_of_other_types_are_levels():
@@ -363,3 +397,65 @@ def test_long_lists_are_cut_in_messages():
         FieldEncoder().fit(FRAME).transform(
             pd.DataFrame({"store": [f"n{i}" for i in range(30)], "promoted": True, "price": 1, "year": 2})
         )
+
+
+# What models do with it.
+
+
+def test_numbers_need_no_encoder_and_one_that_is_given_is_copied():
+    for numbers in (FRAME[["price", "year"]], FRAME[["price"]].to_numpy(), [[1.0]]):
+        assert choose_encoder(None, numbers) is None
+    for X in (FRAME, FRAME[["price", "promoted"]], pd.DataFrame({"age": AGES})):
+        assert isinstance(choose_encoder(None, X), FieldEncoder)
+    given = FieldEncoder(unseen="other")
+    chosen = choose_encoder(given, FRAME[["price"]])
+    assert chosen is not given and chosen.get_params() == given.get_params()
+
+
+def test_a_design_is_that_of_the_encoder_and_sparse_only_if_large_and_asked_for(monkeypatch):
+    given = FieldEncoder(categorical=["year"], continuous=["price"], unseen="other")
+    encoder, design = fit_design(given, FRAME, may_be_sparse=True)
+    np.testing.assert_array_equal(design, clone(given).fit_transform(FRAME))
+    assert list(encoder.get_feature_names_out())[-1] == "price" and not hasattr(given, "categories_")
+    monkeypatch.setattr("qrgmm.models.encoding.MAX_DENSE", design.size - 1)
+    sparse = fit_design(given, FRAME, may_be_sparse=True)[1]
+    assert sp.issparse(sparse) and isinstance(fit_design(given, FRAME)[1], np.ndarray)
+    np.testing.assert_array_equal(sparse.toarray(), design)
+    monkeypatch.setattr("qrgmm.models.encoding.MAX_DENSE", design.size)
+    assert isinstance(fit_design(given, FRAME, may_be_sparse=True)[1], np.ndarray)
+    plain = FRAME[["price"]]
+    assert fit_design(None, plain) == (None, plain)
+    with pytest.raises(ValueError, match=r"X must have a column that varies, .* columns \['store'\]"):
+        fit_design(None, FRAME[["store"]].iloc[:1])
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        (AGES, "^y must be numbers, got durations: divide by a unit"),
+        (AGES.to_numpy(), "^y must be numbers, got durations"),
+        (list(AGES), "^y must be numbers, got durations"),
+        (pd.DataFrame({"price": [1.0], "age": AGES[:1]}), "^column 'age' of y must be numbers, got durations"),
+        (pd.Series(MOMENTS), "^y must be numbers, got dates: make numbers of them"),
+        (pd.Series(MOMENTS.to_period("M")), "^y must be numbers, got dates"),
+        ([date(2020, 1, 1)], "^y must be numbers, got dates"),
+    ],
+    ids=["series", "array", "list", "frame", "moments", "months", "days"],
+)
+def test_durations_and_dates_are_no_numbers_where_no_unit_is_known(values, message):
+    with pytest.raises(ValueError, match=message):
+        check_unitless("y", values)
+
+
+@pytest.mark.parametrize("values", [FRAME[["price"]], FRAME["price"], [[1, 2]], sp.csr_array(np.eye(2))])
+def test_numbers_come_back_as_they_were(values):
+    assert check_unitless("X", values) is values
+
+
+def test_arrays_become_frames_with_numbered_columns():
+    frame = to_frame(np.array([[1.0, 2.0], [3.0, 4.0]]))
+    assert frame.to_dict("list") == {"x0": [1, 3], "x1": [2, 4]} and to_frame(FRAME) is FRAME
+
+
+def test_five_names_are_told_in_full_and_of_six_one_is_left_out():
+    assert some(range(5)) == "[0, 1, 2, 3, 4]" and some(range(6)) == "[0, 1, 2, 3, 4] and 1 more"

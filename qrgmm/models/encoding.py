@@ -529,7 +529,7 @@ def _kind(column):
     if kind != "O":
         return {"m": "duration", "M": "date", "b": "level", "c": "complex"}.get(kind, "number")
     inferred = pd.api.types.infer_dtype(column, skipna=True)
-    if inferred == "mixed" and all(isinstance(value, Real | Decimal) for value in column):
+    if inferred in ("mixed", "mixed-integer") and all(isinstance(value, Real | Decimal) for value in column):
         return "other" if any(isinstance(value, bool | np.bool_) for value in column) else "number"
     return INFERRED.get(inferred, "level" if inferred in ("string", "boolean", "bytes", "empty") else "other")
 
