@@ -110,6 +110,15 @@ def test_unseen_levels_are_refused_by_default():
         FieldEncoder().fit(FRAME).transform(NEW)
 
 
+def test_unseen_levels_of_a_later_field_are_refused_too():
+    frame = FRAME.assign(brand=["x", "y", "x", "y"])
+    message = r"column 'brand' of X has levels never seen in fit: \['z'\]"
+    with pytest.raises(ValueError, match=message):
+        FieldEncoder().fit(frame).transform(frame.assign(brand="z"))
+    with pytest.warns(UserWarning, match=message):
+        FieldEncoder(unseen="other").fit(frame).transform(frame.assign(brand="z"))
+
+
 def test_unseen_levels_become_the_average_level_with_a_warning():
     encoder = FieldEncoder(unseen="other").fit(FRAME)
     message = r"column 'store' of X has levels never seen in fit: \['y', 'z'\]; treated as 'other'"
@@ -266,10 +275,10 @@ def test_durations_count_in_days_in_whatever_unit_they_are_stored(unit, listed):
             known.transform(pd.DataFrame({"age": DAYS}))
 
 
-def test_nanoseconds_of_durations_count():
-    age = pd.to_timedelta([0, 1_500, 3_000], "ns")
-    design = FieldEncoder().fit_transform(pd.DataFrame({"age": age}))
-    np.testing.assert_allclose(design[:, 0], np.sqrt(1.5) * np.array([-1, 0, 1]), atol=1e-12)
+def test_durations_count_to_the_nanosecond():
+    encoder = FieldEncoder().fit(pd.DataFrame({"age": pd.to_timedelta([0, 2], "D")}))  # mean and spread: one day
+    design = encoder.transform(pd.DataFrame({"age": pd.to_timedelta([7_234_567_891], "ns")}))
+    np.testing.assert_allclose(design, [[7.234567891 / 86_400 - 1]], rtol=0, atol=1e-15)
 
 
 MOMENTS = pd.to_datetime(["2020-01-01", "2021-06-01", "2020-01-01", "2022-01-01"])
@@ -324,6 +333,13 @@ def test_booleans_and_strings_of_other_types_are_levels():
     assert FieldEncoder().fit(frame).categorical_ == ["store", "price", "promoted"]
 
 
+def test_pairs_are_levels():
+    frame = pd.DataFrame({"place": [("north", 1), ("south", 1), ("north", 2)]})
+    encoder = FieldEncoder().fit(frame)
+    assert list(encoder.categories_["place"]) == [("north", 1), ("north", 2), ("south", 1)]
+    assert encoder.transform(frame).tolist() == [[0, 0], [0, 1], [1, 0]]
+
+
 def test_complex_numbers_are_refused():
     with pytest.raises(ValueError, match="must be real, got complex numbers"):
         FieldEncoder().fit(FRAME.assign(price=FRAME["price"] * 1j))
@@ -362,6 +378,7 @@ def test_sparse_designs_and_products_are_those_of_the_dense_one(monkeypatch):
         dense = encoder.transform(NEW)
     with pytest.warns(UserWarning, match="other"):
         np.testing.assert_array_equal(encoder.transform_sparse(NEW).toarray(), dense)
+    np.testing.assert_allclose(encoder.multiply(FRAME, coef), encoder.transform(FRAME) @ coef, rtol=1e-12)
     monkeypatch.setattr("qrgmm.models.encoding.MAX_DENSE", 0)
     with pytest.warns(UserWarning, match="other"):
         np.testing.assert_allclose(encoder.multiply(NEW, coef), dense @ coef, rtol=1e-12)
@@ -377,6 +394,14 @@ def test_levels_known_ahead_may_be_missing_from_the_fitted_rows():
         FieldEncoder(categories={"store": ["a", "b"]}).fit(FRAME)
     with pytest.raises(ValueError, match=r"categories must name categorical columns, got \['price'\]"):
         FieldEncoder(continuous=["price"], categories={"price": [1]}).fit(FRAME)
+
+
+def test_a_column_whose_levels_are_known_ahead_is_categorical_whatever_it_holds():
+    encoder = FieldEncoder(categories={"year": [1999, 2001, 2003, 2005, 2007]}).fit(FRAME)
+    assert encoder.categorical_ == ["store", "promoted", "year"] and encoder.continuous_ == ["price"]
+    frame = FRAME.assign(day=MOMENTS)
+    encoder = FieldEncoder(categories={"day": list(frame["day"])}).fit(frame)
+    assert encoder.categorical_ == ["store", "promoted", "day"]
 
 
 def test_columns_named_twice_or_in_layers_are_refused():
@@ -419,7 +444,7 @@ def test_a_design_is_that_of_the_encoder_and_sparse_only_if_large_and_asked_for(
     assert list(encoder.get_feature_names_out())[-1] == "price" and not hasattr(given, "categories_")
     monkeypatch.setattr("qrgmm.models.encoding.MAX_DENSE", design.size - 1)
     sparse = fit_design(given, FRAME, may_be_sparse=True)[1]
-    assert sp.issparse(sparse) and isinstance(fit_design(given, FRAME)[1], np.ndarray)
+    assert sparse.format == "csr" and isinstance(fit_design(given, FRAME)[1], np.ndarray)
     np.testing.assert_array_equal(sparse.toarray(), design)
     monkeypatch.setattr("qrgmm.models.encoding.MAX_DENSE", design.size)
     assert isinstance(fit_design(given, FRAME, may_be_sparse=True)[1], np.ndarray)

@@ -110,7 +110,7 @@ class FieldEncoder(TransformerMixin, BaseEstimator):
         categories, values = self._fields(X)
         self.categories_, self._frequencies, self._ahead = {}, [], ahead
         if categorical:
-            levels = [np.array(sorted(set(column)), dtype=object) for column in categories.T]
+            levels = [np.fromiter(sorted(set(column)), dtype=object) for column in categories.T]
             self.categories_ = dict(zip(categorical, levels, strict=True))
             self._codes = [{level: code for code, level in enumerate(each)} for each in levels]
             for name, levels in ahead.items():
