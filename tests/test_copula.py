@@ -84,6 +84,13 @@ def test_clayton_ends():
     assert np.abs(u[:, 0] - u[:, 1]).max() < 0.1
 
 
+@pytest.mark.parametrize("theta", [0.5, 2.0, 50.0])
+def test_a_row_next_to_zero_leaves_the_others_what_they_are_alone(theta):
+    u, copula = np.vstack([[1e-300, 0.5, 0.9], [1e-250, 1e-280, 1.0], U[:5]]), ClaytonCopula(theta)
+    for function in (copula.cdf, copula.logpdf):
+        np.testing.assert_allclose(function(u), [function(row) for row in u], rtol=1e-14)
+
+
 @pytest.mark.parametrize("method", ["tau", "likelihood"])
 @pytest.mark.parametrize("theta", [0.5, 2.0, 6.0])
 def test_estimates_of_theta_find_the_truth(method, theta):
@@ -297,6 +304,7 @@ ONE = [[1.0, 0.9, 0.9], [0.9, 1.0, -0.9], [0.9, -0.9, 1.0]]
         (lambda: estimate_theta(np.column_stack([U[:, 0], 1 - U[:, 0]]) * 0.9 + 0.05), "Kendall's tau is -1"),
         (lambda: estimate_theta(0.5), r"u must have shape \(n_rows, n_dims\) and lie inside \(0, 1\), got shape \(\)"),
         (lambda: estimate_theta([[0.0, 0.5], [0.2, 0.4]]), r"lie inside \(0, 1\)"),
+        (lambda: estimate_theta([[1.0, 0.5], [0.2, 0.4]]), r"lie inside \(0, 1\)"),
         (lambda: estimate_theta(U * 0.9, "mean"), "method must be 'likelihood' or 'tau', got 'mean'"),
     ],
 )

@@ -109,6 +109,12 @@ def test_without_a_factor_the_loading_is_next_to_nothing():
     assert found.low == 0 and found.loading < 0.04 and found.high < 0.06
 
 
+def test_scores_that_are_nothing_but_the_factor_have_a_loading_of_at_most_one():
+    origins = np.repeat(pd.date_range("2020-01-01", periods=6, freq="QS"), 40)
+    found = common_loading(np.repeat([-2.0, -1.0, 0.0, 0.5, 1.0, 3.0], 40), origins)
+    assert 0.5 < found.low < found.loading <= found.high == 1
+
+
 def test_pairs_of_a_group_are_correlated_as_the_copula_says_and_substitutes_below_zero():
     n_origins, n_groups, size = 60, 20, 5
     copula = EllipticalCopula(loadings=np.full(size, np.sqrt(0.3)))
@@ -124,6 +130,15 @@ def test_pairs_of_a_group_are_correlated_as_the_copula_says_and_substitutes_belo
     few = (origins < 2) & (groups < 2)
     expected = np.mean(by_hand) / scores[few].var()
     assert pair_correlation(scores[few], groups[few], origins[few])[0] == pytest.approx(expected)
+
+
+def test_the_error_of_a_pair_correlation_is_that_of_the_mean_over_clusters():
+    scores = np.random.default_rng(9).normal(size=(7, 4, 3))
+    scores += np.random.default_rng(10).normal(size=(7, 4, 1))
+    of_cluster = ((scores.sum(axis=2) ** 2 - (scores**2).sum(axis=2)) / 6).mean(axis=1)
+    groups, clusters = np.tile(np.repeat(np.arange(4), 3), 7), np.repeat(np.arange(7), 12)
+    expected = np.array([of_cluster.mean(), of_cluster.std(ddof=1) / np.sqrt(7)]) / scores.var()
+    np.testing.assert_allclose(pair_correlation(scores.ravel(), groups, clusters), expected, rtol=1e-12)
 
 
 def block(scores, origin, group, n_groups, size):
@@ -175,6 +190,8 @@ DAYS = pd.date_range("2020-01-01", periods=3, freq="QS")
         (lambda: common_loading([1.0, 1.0, 1.0], DAYS), "scores must vary"),
         (lambda: pair_correlation([1.0, 2.0], [0], [0, 1]), "All arrays|groups"),
         (lambda: pair_correlation([1.0, 2.0], [0, 0], [0, 1]), "groups must hold pairs"),
+        (lambda: pair_correlation([1.0, 2.0], [0, 0, 0], [0, 1, 1]), "a label for each of 2 scores, got 3"),
+        (lambda: pair_correlation([1.0, 2.0], [None, "a"], [0, 1]), "a label for each of 2 scores"),
         (lambda: vintage_share(0.2, 1.0, [0.5]), "loading must be in"),
         (lambda: vintage_share(0.2, 0.1, [1.0]), "levels must lie inside"),
         (lambda: cautious_level(0.2, -0.1, 0.9), "loading must be in"),
