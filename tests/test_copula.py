@@ -183,6 +183,30 @@ def test_fits_find_the_copula_that_drew():
     assert abs(fit_copula(ClaytonCopula(2.0).sample(3000, rng=0), "clayton").theta - 2) < 0.2
 
 
+def test_loadings_are_found_in_units_of_their_normal_scores():
+    loadings = np.array([0.9, 0.7, 0.5, 0.3])
+    u = EllipticalCopula(loadings=loadings).sample(40_000, rng=0)
+    for values in (u, np.ceil(10 * u)):  # ties take a little from all
+        found = np.abs(fit_copula(values, n_factors=1).loadings[:, 0])
+        np.testing.assert_allclose(found, loadings, atol=0.015)
+
+
+def test_a_fitted_copula_has_as_many_dimensions_as_the_values():
+    u = ClaytonCopula(2.0, 4).sample(300, rng=0)
+    for n_dims in (2, 4):
+        for family in ("gaussian", "t", "clayton"):
+            assert fit_copula(u[:, :n_dims], family).sample(5, rng=0).shape == (5, n_dims)
+
+
+def test_a_correlation_next_to_one_is_kept_if_it_is_positive_definite():
+    ranks = np.arange(300.0)
+    swapped = ranks.reshape(-1, 2).copy()
+    swapped[:20] = swapped[:20, ::-1]
+    fitted = fit_copula(np.column_stack([ranks, swapped.ravel()])).correlation[0, 1]
+    tau = 1 - 2 * 20 / (300 * 299 / 2)
+    np.testing.assert_allclose(1 - fitted, 1 - np.sin(np.pi / 2 * tau), rtol=1e-6)
+
+
 def test_only_ranks_matter():
     u = EllipticalCopula(loadings=[0.7, 0.7]).sample(200, rng=0)
     np.testing.assert_allclose(fit_copula(np.exp(5 * u)).correlation, fit_copula(u).correlation, rtol=1e-12)
@@ -302,6 +326,8 @@ ONE = [[1.0, 0.9, 0.9], [0.9, 1.0, -0.9], [0.9, -0.9, 1.0]]
         (lambda: EllipticalCopula(np.eye(2), df=np.nan), "df must be positive, got nan"),
         (lambda: ClaytonCopula(np.nan), "theta must be positive and finite, got nan"),
         (lambda: estimate_theta(np.column_stack([U[:, 0], 1 - U[:, 0]]) * 0.9 + 0.05), "Kendall's tau is -1"),
+        (lambda: estimate_theta(np.array([[1, 2], [2, 4], [3, 1], [4, 3]]) / 5, "tau"), "Kendall's tau is 0"),
+        (lambda: ClaytonCopula(1.0).logpdf([0.1, 0.2]), r"u must have shape \(..., 3\), got shape \(2,\)"),
         (lambda: estimate_theta(0.5), r"u must have shape \(n_rows, n_dims\) and lie inside \(0, 1\), got shape \(\)"),
         (lambda: estimate_theta([[0.0, 0.5], [0.2, 0.4]]), r"lie inside \(0, 1\)"),
         (lambda: estimate_theta([[1.0, 0.5], [0.2, 0.4]]), r"lie inside \(0, 1\)"),

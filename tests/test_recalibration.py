@@ -169,6 +169,7 @@ def test_a_cautious_level_is_the_band_read_backwards():
 
 
 DAYS = pd.date_range("2020-01-01", periods=3, freq="QS")
+SCORES = np.arange(6.0)
 
 
 @pytest.mark.parametrize(
@@ -188,12 +189,21 @@ DAYS = pd.date_range("2020-01-01", periods=3, freq="QS")
         (lambda: common_loading([1.0, 2.0], DAYS), "origins must be a day for each"),
         (lambda: common_loading([1.0, 2.0, 3.0], DAYS), "origins must be three or more"),
         (lambda: common_loading([1.0, 1.0, 1.0], DAYS), "scores must vary"),
+        (lambda: common_loading(SCORES, np.repeat(DAYS, 2), 90), "horizon must be"),
+        (lambda: common_loading(SCORES, np.repeat(DAYS, 2), confidence=1.0), "confidence must lie"),
+        (lambda: common_loading(SCORES, np.repeat(DAYS, 2), n_draws=0), "n_draws must be"),
+        (lambda: common_loading(SCORES, [*DAYS, *DAYS[:2], None]), "origins must be a day for each of 6 scores, got 5"),
         (lambda: pair_correlation([1.0, 2.0], [0], [0, 1]), "All arrays|groups"),
         (lambda: pair_correlation([1.0, 2.0], [0, 0], [0, 1]), "groups must hold pairs"),
         (lambda: pair_correlation([1.0, 2.0], [0, 0, 0], [0, 1, 1]), "a label for each of 2 scores, got 3"),
         (lambda: pair_correlation([1.0, 2.0], [None, "a"], [0, 1]), "a label for each of 2 scores"),
         (lambda: vintage_share(0.2, 1.0, [0.5]), "loading must be in"),
         (lambda: vintage_share(0.2, 0.1, [1.0]), "levels must lie inside"),
+        (lambda: vintage_share(0.2, 0.1, [0.0]), "levels must lie inside"),
+        (lambda: vintage_share(1.2, 0.1, [0.5]), "probability must lie inside"),
+        (lambda: vintage_share(0.2, 0.1, [0.5], 0), "n_loans must be"),
+        (lambda: cautious_level(1.0, 0.1, 0.9), "promise must lie inside"),
+        (lambda: cautious_level(0.2, 0.1, 1.0), "confidence must lie inside"),
         (lambda: cautious_level(0.2, -0.1, 0.9), "loading must be in"),
     ],
 )  # fmt: skip
