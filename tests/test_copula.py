@@ -218,6 +218,13 @@ def test_correlations_that_do_not_fit_together_are_made_to():
     assert np.linalg.eigvalsh(fitted.correlation)[0] > 0 and fitted.sample(10, rng=0).shape == (10, 12)
 
 
+@pytest.mark.parametrize("n_dims", [2, 3])
+def test_few_ranks_of_any_kind_give_a_positive_definite_correlation(n_dims):
+    for seed in range(60):
+        values = np.random.default_rng(seed).random((4, n_dims))
+        assert np.linalg.eigvalsh(fit_copula(values).correlation)[0] > 0
+
+
 def test_a_vine_fitted_to_clayton_pairs_draws_like_them_and_again():
     u = ClaytonCopula(2.0).sample(1500, rng=0)
     vine = fit_copula(u, "vine")

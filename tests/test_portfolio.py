@@ -181,6 +181,16 @@ def test_a_common_drop_is_a_lower_price_on_the_same_scenarios():
     assert both["stressed"] == loss_measures(portfolio_loss(CURVE, LOANS, TIED, 2000, 0, 0.8))
 
 
+def test_stress_and_allocation_count_at_each_sellers_price_and_at_the_level_asked_for():
+    factor, setting = EllipticalCopula(loadings=np.full(6, 0.7)), (2000, 0)
+    both = stress(CURVE, LOANS, factor, *setting, level=0.8, unit_revenue=PRICE, drop=0.1, factor=-1.0)
+    assert both["as fitted"] == loss_measures(portfolio_loss(CURVE, LOANS, factor, *setting, PRICE), 0.8)
+    stressed = portfolio_loss(CURVE, LOANS, factor, *setting, 0.9 * PRICE, factor=-1.0)
+    np.testing.assert_allclose(list(both["stressed"].values()), list(loss_measures(stressed, 0.8).values()), rtol=1e-12)
+    parts = allocate_cvar(CURVE, LOANS, factor, *setting, level=0.8, unit_revenue=PRICE)
+    np.testing.assert_allclose(parts.sum(), both["as fitted"]["conditional_value_at_risk"], rtol=1e-12)
+
+
 def test_a_factor_held_where_it_usually_is_changes_little_and_held_low_costs():
     factor = EllipticalCopula(loadings=np.full(6, 0.7))
     expected = [stress(CURVE, LOANS, factor, 5000, 0, factor=f)["stressed"]["expected_loss"] for f in (1.0, 0.0, -2.0)]

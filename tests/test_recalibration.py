@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 from scipy.special import ndtr, ndtri
 
 from qrgmm.curve import QuantileCurve
@@ -107,6 +108,18 @@ def test_without_a_factor_the_loading_is_next_to_nothing():
     rng, origins = np.random.default_rng(6), np.repeat(pd.date_range("2020-01-01", periods=12, freq="QS"), 500)
     found = common_loading(rng.normal(size=6000), origins)
     assert found.low == 0 and found.loading < 0.04 and found.high < 0.06
+
+
+def test_without_overlap_the_square_of_a_loading_is_the_variance_of_means_less_that_of_independent_rows():
+    sizes = np.array([30, 400, 60, 90, 200])
+    scores = 5 + np.random.default_rng(11).normal(size=sizes.sum()) + np.repeat([0.9, 0.8, -0.3, -0.2, 0.1], sizes)
+    found = common_loading(scores, np.repeat(pd.date_range("2015-01-01", periods=5, freq="YS"), sizes), "30D")
+    of_origin = np.split((scores - scores.mean()) / scores.std(), np.cumsum(sizes)[:-1])
+    noise = np.mean([each.var(ddof=1) / len(each) for each in of_origin])
+    spread = np.var([each.mean() for each in of_origin], ddof=1)
+    assert found.loading**2 == pytest.approx(spread - noise, rel=1e-9)
+    ends = 4 * spread / stats.chi2(4).ppf([0.95, 0.05]) - noise
+    np.testing.assert_allclose([found.low, found.high], np.sqrt(ends.clip(0, 1)), rtol=0.03)
 
 
 def test_scores_that_are_nothing_but_the_factor_have_a_loading_of_at_most_one():
