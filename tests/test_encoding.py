@@ -312,7 +312,10 @@ def test_numbers_of_other_types_are_numbers(kind):
     np.testing.assert_array_equal(encoder.transform(FRAME.assign(price=price)), FieldEncoder().fit_transform(FRAME))
 
 
-@pytest.mark.parametrize("price", [[1, 2.0, Decimal("3"), 6], [1, Decimal("2"), 3, Decimal("6")]])
+MIXED = [[1, 2.0, Decimal("3"), 6], [1, Decimal("2"), 3, Decimal("6")], [1.0, Decimal("2"), 3.0, Decimal("6")]]
+
+
+@pytest.mark.parametrize("price", MIXED)
 def test_numbers_of_several_types_are_numbers(price):
     mixed = FRAME.assign(price=pd.Series(price, dtype=object))
     assert FieldEncoder().fit(mixed).continuous_ == ["price", "year"]
@@ -432,6 +435,8 @@ def test_numbers_need_no_encoder_and_one_that_is_given_is_copied():
         assert choose_encoder(None, numbers) is None
     for X in (FRAME, FRAME[["price", "promoted"]], pd.DataFrame({"age": AGES})):
         assert isinstance(choose_encoder(None, X), FieldEncoder)
+    with pytest.raises(ValueError, match="^X must be numbers, got durations"):
+        choose_encoder(None, AGES.to_numpy()[:, None])
     given = FieldEncoder(unseen="other")
     chosen = choose_encoder(given, FRAME[["price"]])
     assert chosen is not given and chosen.get_params() == given.get_params()
