@@ -539,6 +539,13 @@ def test_a_loss_rate_with_negative_sales_may_allow_a_loan_or_none():
     assert expected_loss(curve[0], 0.1)[0, 0] / 0.1 > 0.2
 
 
+def test_a_loss_rate_of_one_allows_every_loan_unless_sales_are_below_zero_on_average():
+    curve = QuantileCurve.from_draws([[-4.0, 1.0], [-1.0, 1.0], [0.0, 0.0], [-1.0, 4.0]])
+    assert largest_loan(curve, max_expected_loss_rate=1.0).tolist() == [0, np.inf, np.inf, np.inf]
+    assert (expected_loss(curve[0], [1.0, 100.0, 1e6]) > [1.0, 100.0, 1e6]).all()
+    assert (largest_loan(curve, max_expected_loss_rate=1.01) == np.inf).all()
+
+
 def test_a_flat_excess_at_the_limit_stops_at_the_end_of_the_gap():
     # With sales -d and d the excess over half of the loan is 0 on the whole gap above d, up to rounding.
     rng = np.random.default_rng(5)
