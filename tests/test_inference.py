@@ -184,6 +184,15 @@ def test_units_and_a_shift_along_the_plane_change_nothing_else(tau, unit, shift,
     )
 
 
+@pytest.mark.parametrize("unit", [1e-14, 1e14])
+def test_a_column_in_a_far_smaller_or_larger_unit_is_as_independent_as_before(unit):
+    X, y = draw(150, np.random.default_rng(15))
+    expected = rank_scores(X, y, TAU)
+    found = rank_scores(X * [1, unit], y, TAU)
+    np.testing.assert_allclose(found[0] * [1, unit], expected[0], rtol=1e-9)
+    np.testing.assert_allclose(found[1], expected[1], atol=1e-9)
+
+
 def test_a_coefficient_is_a_row_with_a_single_one_and_loses_nothing_to_other_units():
     X, y = draw(200, np.random.default_rng(12))
     low, high = rank_score_interval(X, y, TAU, [0.0, 1.0])

@@ -215,6 +215,15 @@ def test_settling_ends_at_the_same_plane_from_anywhere(start):
     assert ((y - X @ coef > 0) <= (dual == 1)).all() and ((y - X @ coef < 0) <= (dual == 0)).all()
 
 
+def test_of_many_optima_settling_ends_at_the_one_of_the_solver():
+    X = np.repeat(np.eye(12), 20, axis=0)
+    y = np.random.default_rng(4).permutation(240).astype(float)
+    expected = fit_quantile_grid(X, y, [0.35, 0.5]).coef
+    for tau, coef in zip([0.35, 0.5], expected):
+        np.testing.assert_array_equal(settle(X, y, tau, np.zeros(12))[0], coef.round())
+        np.testing.assert_allclose(coef.round(), coef, rtol=1e-9)
+
+
 def test_the_gap_of_small_programmes_is_relative_to_the_loss_of_their_own_rows():
     rng = np.random.default_rng(3)
     levels, n_near = np.array([0.2, 0.6]), [4, 7]
