@@ -188,6 +188,12 @@ def test_currency_scales_with_the_unit_revenue(name):
         np.testing.assert_allclose(alone, r ** POWERS[name] * measure(EVEN[i], loans / r, unit_revenue=1.0), rtol=1e-12)
 
 
+def test_a_threshold_of_zero_counts_the_last_bit_of_a_loan_as_default_does():
+    law, loan = QuantileCurve([0.25, 0.75], [10.0, 20.0]), np.nextafter(10, 11)
+    assert default_probability(law, loan)[0, 0] == pytest.approx(0.25, rel=1e-12)
+    assert exceedance_probability(law, loan, threshold=0.0) == default_probability(law, loan)
+
+
 @pytest.mark.parametrize(("measure", "power"), [(exceedance_probability, 0), (excess_loss, 1)])
 def test_thresholds_scale_with_the_unit_revenue(measure, power):
     loans, threshold = np.array([10.0, 80.0, 200.0]), np.array([0.0, 5.0, 60.0])
@@ -554,6 +560,15 @@ def test_a_flat_excess_at_the_limit_stops_at_the_end_of_the_gap():
         assert loan == 0 or d - 1e-9 <= loan <= e + 1e-9
 
 
+def test_no_flat_excess_makes_a_loan_infinite_whatever_rounding_says():
+    # Sales that sum to 0 over the worst three of ten: the excess over 0.3 of the loan is 0 up to the fourth.
+    sales = np.sort(np.random.default_rng(5).uniform(0, 1, size=(2000, 9)), axis=1)
+    curve = QuantileCurve.from_draws(np.column_stack([-sales[:, 0] - sales[:, 1], sales]))
+    loan = largest_loan(curve, max_expected_loss_rate=0.3)
+    assert ((loan == 0) | (sales[:, 1] - 1e-9 <= loan) & (loan <= sales[:, 2] + 1e-9)).all()
+    assert (loan > 0).mean() > 0.5
+
+
 def test_limits_and_revenues_per_row_give_what_each_row_gives_alone():
     rng = np.random.default_rng(6)
     revenue, pd, el, cvar = rng.uniform(0.5, 3, 4), rng.uniform(0, 1, 4), rng.uniform(0, 50, 4), rng.uniform(0, 99, 4)
@@ -656,6 +671,17 @@ def test_the_default_probability_of_the_largest_loan_keeps_its_limit_to_the_last
     assert (kept | (loan == 0)).all()
     at_limit = (revenue * curve.upper_quantile(limit)[:, 0]).clip(0)
     np.testing.assert_allclose(loan[:, 0], at_limit, rtol=1e-12, atol=1e-12 * scale_of(curve, revenue))
+
+
+@pytest.mark.parametrize("limit", [0.2, 0.3, 0.37])
+@pytest.mark.parametrize("revenue", [1.0, 3.0, 0.1, 7.77])
+def test_so_it_does_where_levels_and_sales_have_all_digits_and_no_seller_pays_for_the_size_of_another(limit, revenue):
+    rng = np.random.default_rng(9)
+    sizes = 10.0 ** rng.integers(-6, 7, size=(2000, 1))
+    curve = QuantileCurve(np.sort(rng.uniform(0, 1, 9)), sizes * rng.gamma(2.0, 50.0, size=(2000, 9)))
+    loan = largest_loan(curve, max_default_probability=limit, unit_revenue=revenue)
+    assert (default_probability(curve, loan[:, None], unit_revenue=revenue) <= limit).all()
+    np.testing.assert_allclose(loan, revenue * curve.upper_quantile(limit)[:, 0], rtol=1e-13)
 
 
 def test_value_at_risk_at_a_level_of_the_draws_is_that_order_statistic():
