@@ -306,6 +306,8 @@ ONE = [[1.0, 0.9, 0.9], [0.9, 1.0, -0.9], [0.9, -0.9, 1.0]]
     [
         (lambda: ClaytonCopula(0.0), "theta must be positive and finite, got 0.0"),
         (lambda: ClaytonCopula(-1), "theta must be positive and finite, got -1"),
+        (lambda: ClaytonCopula(np.inf), "theta must be positive and finite, got inf"),
+        (lambda: estimate_theta(U[:, [0, 0]] * 0.9, "tau"), "Kendall's tau is 1"),
         (lambda: ClaytonCopula(1.0, 1), "n_dims must be a whole number of at least 2, got 1"),
         (lambda: ClaytonCopula(1.0).cdf([0.1, 0.2]), r"u must have shape \(..., 3\), got shape \(2,\)"),
         (lambda: ClaytonCopula(1.0).cdf([0.1, 0.2, 1.2]), r"u must lie in \[0, 1\], got 0.1 to 1.2"),
