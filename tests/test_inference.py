@@ -222,6 +222,7 @@ def test_a_coefficient_is_a_row_with_a_single_one_and_loses_nothing_to_other_uni
         (lambda X, y: rank_score_interval(X, y, TAU, [0.0, 0.0]), "x must have a number"),
         (lambda X, y: rank_score_test(X, y, TAU, X[:, 1:]), "none of them depending on X"),
         (lambda X, y: rank_score_test(X, y, TAU, X[:5, 1:]), "added must have 40 rows"),
+        (lambda X, y: rank_score_test(X, y, TAU, X[:, 1:] * np.nan), "^added must be finite"),
         (lambda X, y: rank_score_test(X, y, TAU, X[:, 1:] ** [2, 3], [0, 1] * 20), "fewer than the groups"),
     ],
 )

@@ -257,6 +257,8 @@ def test_what_a_dual_misses_of_its_constraint_is_added_to_the_gap_or_refuses_it(
     more = np.array([above, below, twice]) - gap
     np.testing.assert_allclose(more, np.array([1, 1, 2]) * 0.1 * missed / loss, rtol=1e-6)
     assert _relative_gap(X, y, target + 20 * missed, levels, coef, dual, near)[0] == np.inf
+    beyond = dual + 1e-9 * np.array([1, 0, 1, -1, 1])
+    assert _relative_gap(X, y, np.matvec(X, beyond), levels, coef, beyond, near)[0] > gap
 
 
 @pytest.mark.parametrize(("n_rows", "on", "unique"), [(5, 2, True), (4, 1, False), (4, 2, False)])
@@ -273,6 +275,11 @@ def test_settling_starts_where_the_rows_next_to_the_plane_depend_on_each_other_t
     coef, dual = settle(X, y, 0.23, np.zeros(2))
     np.testing.assert_allclose(X[[0, -1]] @ coef, [0, 5], rtol=1e-12)
     np.testing.assert_allclose(X.T @ dual, 0.77 * X.sum(axis=0), rtol=1e-12)
+
+
+def test_a_single_row_is_settled_on_itself():
+    coef, dual = settle(np.ones((1, 1)), np.array([3.0]), 0.3, np.zeros(1))
+    assert coef.tolist() == [3] and dual == pytest.approx([0.7])
 
 
 def test_rows_of_zeros_are_balanced_by_themselves():
