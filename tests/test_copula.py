@@ -185,10 +185,10 @@ def test_fits_find_the_copula_that_drew():
 
 def test_loadings_are_found_in_units_of_their_normal_scores():
     loadings = np.array([0.9, 0.7, 0.5, 0.3])
-    u = EllipticalCopula(loadings=loadings).sample(40_000, rng=0)
+    u = EllipticalCopula(loadings=loadings).sample(10_000, rng=0)
     for values in (u, np.ceil(10 * u)):  # ties take a little from all
         found = np.abs(fit_copula(values, n_factors=1).loadings[:, 0])
-        np.testing.assert_allclose(found, loadings, atol=0.015)
+        np.testing.assert_allclose(found, loadings, atol=0.025)
 
 
 def test_a_fitted_copula_has_as_many_dimensions_as_the_values():
