@@ -651,7 +651,7 @@ class QuantileCurve:
         right = (self.values[:, 1:] - np.maximum(self.values[:, :-1], y)).clip(0)
         at_y = a + (b - a) * np.divide(left, left + right, out=np.zeros_like(left), where=left > 0)
         square = left * (a * a + a * at_y + at_y * at_y)
-        a, at_y, b = 1 - a, 1 - at_y, 1 - b
+        at_y, b = 1 - at_y, 1 - b
         square += right * (at_y * at_y + at_y * b + b * b)
         outside = (self.values[:, :1] - y).clip(0) + (y - self.values[:, -1:]).clip(0)
         return outside[:, 0] + square.sum(axis=1) / 3

@@ -626,7 +626,8 @@ def _largest_by_expected_loss(curve, amount, rate):
     :math:`M_1(c) - \mathrm{rate}\, c` is convex with its minimum at :math:`Q(\mathrm{rate})`, so the answer is the root
     to the right of it, in the last segment whose left end still keeps the limit.
     """
-    unlimited = (rate >= 1) | np.isinf(amount)
+    # A loss beyond the loan, of sales below 0, may stay above a whole loan however large that is.
+    unlimited = (rate > 1) | (rate == 1) & (curve.mean() >= 0) | np.isinf(amount)
     amount, rate = np.where(unlimited, 0.0, amount), np.where(unlimited, 0.0, rate)
     lowest = curve.ppf(rate[:, None])[:, 0]
     points = np.concatenate([lowest[:, None], np.maximum(curve.values, lowest[:, None])], axis=1)

@@ -84,6 +84,13 @@ def test_clayton_ends():
     assert np.abs(u[:, 0] - u[:, 1]).max() < 0.1
 
 
+@pytest.mark.parametrize("theta", [0.5, 2.0, 50.0])
+def test_a_row_next_to_zero_leaves_the_others_what_they_are_alone(theta):
+    u, copula = np.vstack([[1e-300, 0.5, 0.9], [1e-250, 1e-280, 1.0], U[:5]]), ClaytonCopula(theta)
+    for function in (copula.cdf, copula.logpdf):
+        np.testing.assert_allclose(function(u), [function(row) for row in u], rtol=1e-14)
+
+
 @pytest.mark.parametrize("method", ["tau", "likelihood"])
 @pytest.mark.parametrize("theta", [0.5, 2.0, 6.0])
 def test_estimates_of_theta_find_the_truth(method, theta):
@@ -176,6 +183,30 @@ def test_fits_find_the_copula_that_drew():
     assert abs(fit_copula(ClaytonCopula(2.0).sample(3000, rng=0), "clayton").theta - 2) < 0.2
 
 
+def test_loadings_are_found_in_units_of_their_normal_scores():
+    loadings = np.array([0.9, 0.7, 0.5, 0.3])
+    u = EllipticalCopula(loadings=loadings).sample(10_000, rng=0)
+    for values in (u, np.ceil(10 * u)):  # ties take a little from all
+        found = np.abs(fit_copula(values, n_factors=1).loadings[:, 0])
+        np.testing.assert_allclose(found, loadings, atol=0.025)
+
+
+def test_a_fitted_copula_has_as_many_dimensions_as_the_values():
+    u = ClaytonCopula(2.0, 4).sample(300, rng=0)
+    for n_dims in (2, 4):
+        for family in ("gaussian", "t", "clayton"):
+            assert fit_copula(u[:, :n_dims], family).sample(5, rng=0).shape == (5, n_dims)
+
+
+def test_a_correlation_next_to_one_is_kept_if_it_is_positive_definite():
+    ranks = np.arange(300.0)
+    swapped = ranks.reshape(-1, 2).copy()
+    swapped[:20] = swapped[:20, ::-1]
+    fitted = fit_copula(np.column_stack([ranks, swapped.ravel()])).correlation[0, 1]
+    tau = 1 - 2 * 20 / (300 * 299 / 2)
+    np.testing.assert_allclose(1 - fitted, 1 - np.sin(np.pi / 2 * tau), rtol=1e-6)
+
+
 def test_only_ranks_matter():
     u = EllipticalCopula(loadings=[0.7, 0.7]).sample(200, rng=0)
     np.testing.assert_allclose(fit_copula(np.exp(5 * u)).correlation, fit_copula(u).correlation, rtol=1e-12)
@@ -185,6 +216,13 @@ def test_correlations_that_do_not_fit_together_are_made_to():
     u = np.random.default_rng(0).random((6, 12))
     fitted = fit_copula(u)
     assert np.linalg.eigvalsh(fitted.correlation)[0] > 0 and fitted.sample(10, rng=0).shape == (10, 12)
+
+
+@pytest.mark.parametrize("n_dims", [2, 3])
+def test_few_ranks_of_any_kind_give_a_positive_definite_correlation(n_dims):
+    for seed in range(60):
+        values = np.random.default_rng(seed).random((4, n_dims))
+        assert np.linalg.eigvalsh(fit_copula(values).correlation)[0] > 0
 
 
 def test_a_vine_fitted_to_clayton_pairs_draws_like_them_and_again():
@@ -268,6 +306,8 @@ ONE = [[1.0, 0.9, 0.9], [0.9, 1.0, -0.9], [0.9, -0.9, 1.0]]
     [
         (lambda: ClaytonCopula(0.0), "theta must be positive and finite, got 0.0"),
         (lambda: ClaytonCopula(-1), "theta must be positive and finite, got -1"),
+        (lambda: ClaytonCopula(np.inf), "theta must be positive and finite, got inf"),
+        (lambda: estimate_theta(U[:, [0, 0]] * 0.9, "tau"), "Kendall's tau is 1"),
         (lambda: ClaytonCopula(1.0, 1), "n_dims must be a whole number of at least 2, got 1"),
         (lambda: ClaytonCopula(1.0).cdf([0.1, 0.2]), r"u must have shape \(..., 3\), got shape \(2,\)"),
         (lambda: ClaytonCopula(1.0).cdf([0.1, 0.2, 1.2]), r"u must lie in \[0, 1\], got 0.1 to 1.2"),
@@ -295,8 +335,11 @@ ONE = [[1.0, 0.9, 0.9], [0.9, 1.0, -0.9], [0.9, -0.9, 1.0]]
         (lambda: EllipticalCopula(np.eye(2), df=np.nan), "df must be positive, got nan"),
         (lambda: ClaytonCopula(np.nan), "theta must be positive and finite, got nan"),
         (lambda: estimate_theta(np.column_stack([U[:, 0], 1 - U[:, 0]]) * 0.9 + 0.05), "Kendall's tau is -1"),
+        (lambda: estimate_theta(np.array([[1, 2], [2, 4], [3, 1], [4, 3]]) / 5, "tau"), "Kendall's tau is 0"),
+        (lambda: ClaytonCopula(1.0).logpdf([0.1, 0.2]), r"u must have shape \(..., 3\), got shape \(2,\)"),
         (lambda: estimate_theta(0.5), r"u must have shape \(n_rows, n_dims\) and lie inside \(0, 1\), got shape \(\)"),
         (lambda: estimate_theta([[0.0, 0.5], [0.2, 0.4]]), r"lie inside \(0, 1\)"),
+        (lambda: estimate_theta([[1.0, 0.5], [0.2, 0.4]]), r"lie inside \(0, 1\)"),
         (lambda: estimate_theta(U * 0.9, "mean"), "method must be 'likelihood' or 'tau', got 'mean'"),
     ],
 )

@@ -622,6 +622,12 @@ def test_a_map_moves_knots_and_keeps_what_they_weigh():
     np.testing.assert_allclose(clipped.ppf([0.1, 0.5, 0.9]), 2 * UNEVEN.ppf([0.1, 0.5, 0.9]).clip(0), rtol=1e-12)
 
 
+def test_a_map_to_whole_numbers_computes_like_any_other():
+    counted, expected = UNEVEN.map(lambda sold: (100 * sold).astype(int)), UNEVEN.map(lambda sold: 100 * sold)
+    assert counted.values.dtype == float
+    np.testing.assert_array_equal(counted.lower_partial_moment(2500.0, 8), expected.lower_partial_moment(2500.0, 8))
+
+
 @pytest.mark.parametrize(
     "increasing",
     [np.negative, lambda sold: sold[:, :1], lambda sold: sold.mean(), lambda sold: sold * np.nan, lambda _: np.inf],
@@ -699,6 +705,8 @@ def test_crossing_quantiles_are_sorted_or_refused():
     assert QuantileCurve([0.2, 0.5, 0.8], crossed).values.tolist() == [[1, 2, 3], [1, 2, 3]]
     with pytest.raises(ValueError, match="values must not decrease along a row, but do in 1 of 2 rows"):
         QuantileCurve([0.2, 0.5, 0.8], crossed, crossing="raise")
+    with pytest.raises(ValueError, match="but do in 2 of 3 rows"):
+        QuantileCurve([0.2, 0.5, 0.8], [[3.0, 2.0, 1.0], [1.0, 1.0, 1.5], [1.0, 3.0, 2.0]], crossing="raise")
     assert QuantileCurve([0.2, 0.5, 0.8], [1.0, 1.0, 2.0], crossing="raise").values.tolist() == [[1, 1, 2]]
 
 
@@ -707,6 +715,10 @@ def test_crossing_quantiles_are_sorted_or_refused():
 )
 def test_crossing_rate_is_the_share_of_neighbours_in_the_wrong_order(values, rate):
     assert crossing_rate(values) == rate
+
+
+def test_crossings_of_counts_are_seen_though_their_differences_are_not_negative():
+    assert crossing_rate(np.array([[3, 2, 4]], dtype=np.uint8)) == 0.5
 
 
 @pytest.mark.parametrize(("n", "m", "expected"), [(16, None, 4), (1, None, 2), (8523, None, 92), (5, 10, 10)])
@@ -838,6 +850,20 @@ def test_bad_points_are_refused(method, points, message):
     name = "u" if method in ("ppf", "upper_quantile") else "y"
     with pytest.raises(ValueError, match=f"^{name} {message}" if message.startswith("must") else message):
         getattr(UNEVEN, method)(points)
+
+
+@pytest.mark.parametrize(
+    "evaluate",
+    [
+        lambda y: UNEVEN.lower_partial_moments(y, 2),
+        lambda y: UNEVEN.distorted_shortfall(y, np.square),
+        lambda y: UNEVEN.snap(y, 0.0),
+    ],
+    ids=["all moments", "distorted", "snap"],
+)
+def test_bad_points_are_refused_by_every_other_method_too(evaluate):
+    with pytest.raises(ValueError, match="^y must be finite, got NaN or infinity"):
+        evaluate([0.5, np.nan])
 
 
 @pytest.mark.parametrize("method", ["ppf", "upper_quantile"])
@@ -991,6 +1017,12 @@ def test_points_next_to_a_knot_are_moved_onto_it(law, slack):
     assert (np.abs(found - y) <= slack).all()
     assert ((found == y) | (found[..., None] == curve.values[:, None, :]).any(axis=2)).all()
     np.testing.assert_array_equal((found[..., None] == curve.values[:, None, :]).any(axis=2), nearest <= slack)
+
+
+def test_a_point_next_to_the_highest_knot_is_moved_onto_it_too():
+    law = QuantileCurve.from_draws([[3.0, 10.0], [3.0, 4.0]])
+    above, below = 10 + 1e-9, 10 - 1e-9
+    assert law.snap([below, above, 10 + 1e-6], 1e-8).tolist() == [[10, 10, 10 + 1e-6], [below, above, 10 + 1e-6]]
 
 
 def test_shared_points_in_any_order_and_number_give_what_points_of_each_row_give():

@@ -9,10 +9,11 @@ from decimal import Decimal
 import numpy as np
 import pandas as pd
 import pytest
+import scipy.sparse as sp
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 
-from qrgmm.models.encoding import FieldEncoder
+from qrgmm.models.encoding import FieldEncoder, check_unitless, choose_encoder, fit_design, some, to_frame
 
 FRAME = pd.DataFrame(
     {
@@ -107,6 +108,15 @@ def test_unseen_levels_are_refused_by_default():
     message = r"column 'store' of X has levels never seen in fit: \['y', 'z'\]; FieldEncoder\(unseen='other'\)"
     with pytest.raises(ValueError, match=message):
         FieldEncoder().fit(FRAME).transform(NEW)
+
+
+def test_unseen_levels_of_a_later_field_are_refused_too():
+    frame = FRAME.assign(brand=["x", "y", "x", "y"])
+    message = r"column 'brand' of X has levels never seen in fit: \['z'\]"
+    with pytest.raises(ValueError, match=message):
+        FieldEncoder().fit(frame).transform(frame.assign(brand="z"))
+    with pytest.warns(UserWarning, match=message):
+        FieldEncoder(unseen="other").fit(frame).transform(frame.assign(brand="z"))
 
 
 def test_unseen_levels_become_the_average_level_with_a_warning():
@@ -210,6 +220,17 @@ def test_an_encoder_from_its_description_treats_unseen_levels_alike():
         FieldEncoder.from_dict(state | {"unseen": "raise"}).transform(NEW)
 
 
+def test_a_description_keeps_levels_known_ahead_for_the_next_fit_and_an_old_one_may_lack_them():
+    encoder = FieldEncoder(categories={"store": ["a", "b", "c", "y"]}).fit(FRAME)
+    again = FieldEncoder.from_dict(json.loads(json.dumps(encoder.to_dict())))
+    assert set(again.categories["store"]) == {"a", "b", "c", "y"}
+    with pytest.raises(ValueError, match=r"levels that categories does not name: \['z'\]"):
+        clone(again).fit(FRAME.assign(store="z"))
+    state = FieldEncoder().fit(FRAME).to_dict()
+    old = {name: part for name, part in state.items() if name not in ("ahead", "durations")}
+    assert FieldEncoder.from_dict(old).to_dict() == state
+
+
 @pytest.mark.parametrize("levels", [[3, 1, 2], [0.1, 1e300, -2.5], [True, False, True], ["ä", "", " "]])
 @pytest.mark.parametrize("dtype", [None, object])
 def test_levels_of_any_plain_kind_can_be_described(levels, dtype):
@@ -254,6 +275,12 @@ def test_durations_count_in_days_in_whatever_unit_they_are_stored(unit, listed):
             known.transform(pd.DataFrame({"age": DAYS}))
 
 
+def test_durations_count_to_the_nanosecond():
+    encoder = FieldEncoder().fit(pd.DataFrame({"age": pd.to_timedelta([0, 2], "D")}))  # mean and spread: one day
+    design = encoder.transform(pd.DataFrame({"age": pd.to_timedelta([7_234_567_891], "ns")}))
+    np.testing.assert_allclose(design, [[7.234567891 / 86_400 - 1]], rtol=0, atol=1e-15)
+
+
 MOMENTS = pd.to_datetime(["2020-01-01", "2021-06-01", "2020-01-01", "2022-01-01"])
 
 
@@ -285,9 +312,35 @@ def test_numbers_of_other_types_are_numbers(kind):
     np.testing.assert_array_equal(encoder.transform(FRAME.assign(price=price)), FieldEncoder().fit_transform(FRAME))
 
 
+MIXED = [[1, 2.0, Decimal("3"), 6], [1, Decimal("2"), 3, Decimal("6")], [1.0, Decimal("2"), 3.0, Decimal("6")]]
+
+
+@pytest.mark.parametrize("price", MIXED)
+def test_numbers_of_several_types_are_numbers(price):
+    mixed = FRAME.assign(price=pd.Series(price, dtype=object))
+    assert FieldEncoder().fit(mixed).continuous_ == ["price", "year"]
+    np.testing.assert_array_equal(FieldEncoder().fit_transform(mixed), FieldEncoder().fit_transform(FRAME))
+
+
+@pytest.mark.parametrize("price", [[True, 2.5, 3.5, 6.0], [True, 2, 3, 6], [np.True_, 2.5, Decimal(3), 6.0]])
+def test_booleans_among_numbers_are_refused_and_alone_count_as_0_and_1(price):
+    with pytest.raises(ValueError, match=r"columns \['price'\] of X must be numeric: its values are \["):
+        FieldEncoder(continuous=["price"]).fit(FRAME.assign(price=pd.Series(price, dtype=object)))
+    for promoted in (FRAME["promoted"], FRAME["promoted"].astype(object)):
+        design = FieldEncoder(continuous=["promoted"]).fit_transform(pd.DataFrame({"promoted": promoted}))
+        assert design.ravel().tolist() == [1, -1, -1, 1]
+
+
 def test_booleans_and_strings_of_other_types_are_levels():
     frame = FRAME.astype({"promoted": "boolean", "store": "string", "price": "category"})
     assert FieldEncoder().fit(frame).categorical_ == ["store", "price", "promoted"]
+
+
+def test_pairs_are_levels():
+    frame = pd.DataFrame({"place": [("north", 1), ("south", 1), ("north", 2)]})
+    encoder = FieldEncoder().fit(frame)
+    assert list(encoder.categories_["place"]) == [("north", 1), ("north", 2), ("south", 1)]
+    assert encoder.transform(frame).tolist() == [[0, 0], [0, 1], [1, 0]]
 
 
 def test_complex_numbers_are_refused():
@@ -328,6 +381,7 @@ def test_sparse_designs_and_products_are_those_of_the_dense_one(monkeypatch):
         dense = encoder.transform(NEW)
     with pytest.warns(UserWarning, match="other"):
         np.testing.assert_array_equal(encoder.transform_sparse(NEW).toarray(), dense)
+    np.testing.assert_allclose(encoder.multiply(FRAME, coef), encoder.transform(FRAME) @ coef, rtol=1e-12)
     monkeypatch.setattr("qrgmm.models.encoding.MAX_DENSE", 0)
     with pytest.warns(UserWarning, match="other"):
         np.testing.assert_allclose(encoder.multiply(NEW, coef), dense @ coef, rtol=1e-12)
@@ -343,6 +397,14 @@ def test_levels_known_ahead_may_be_missing_from_the_fitted_rows():
         FieldEncoder(categories={"store": ["a", "b"]}).fit(FRAME)
     with pytest.raises(ValueError, match=r"categories must name categorical columns, got \['price'\]"):
         FieldEncoder(continuous=["price"], categories={"price": [1]}).fit(FRAME)
+
+
+def test_a_column_whose_levels_are_known_ahead_is_categorical_whatever_it_holds():
+    encoder = FieldEncoder(categories={"year": [1999, 2001, 2003, 2005, 2007]}).fit(FRAME)
+    assert encoder.categorical_ == ["store", "promoted", "year"] and encoder.continuous_ == ["price"]
+    frame = FRAME.assign(day=MOMENTS)
+    encoder = FieldEncoder(categories={"day": list(frame["day"])}).fit(frame)
+    assert encoder.categorical_ == ["store", "promoted", "day"]
 
 
 def test_columns_named_twice_or_in_layers_are_refused():
@@ -363,3 +425,67 @@ def test_long_lists_are_cut_in_messages():
         FieldEncoder().fit(FRAME).transform(
             pd.DataFrame({"store": [f"n{i}" for i in range(30)], "promoted": True, "price": 1, "year": 2})
         )
+
+
+# What models do with it.
+
+
+def test_numbers_need_no_encoder_and_one_that_is_given_is_copied():
+    for numbers in (FRAME[["price", "year"]], FRAME[["price"]].to_numpy(), [[1.0]]):
+        assert choose_encoder(None, numbers) is None
+    for X in (FRAME, FRAME[["price", "promoted"]], pd.DataFrame({"age": AGES})):
+        assert isinstance(choose_encoder(None, X), FieldEncoder)
+    with pytest.raises(ValueError, match="^X must be numbers, got durations"):
+        choose_encoder(None, AGES.to_numpy()[:, None])
+    given = FieldEncoder(unseen="other")
+    chosen = choose_encoder(given, FRAME[["price"]])
+    assert chosen is not given and chosen.get_params() == given.get_params()
+
+
+def test_a_design_is_that_of_the_encoder_and_sparse_only_if_large_and_asked_for(monkeypatch):
+    given = FieldEncoder(categorical=["year"], continuous=["price"], unseen="other")
+    encoder, design = fit_design(given, FRAME, may_be_sparse=True)
+    np.testing.assert_array_equal(design, clone(given).fit_transform(FRAME))
+    assert list(encoder.get_feature_names_out())[-1] == "price" and not hasattr(given, "categories_")
+    monkeypatch.setattr("qrgmm.models.encoding.MAX_DENSE", design.size - 1)
+    sparse = fit_design(given, FRAME, may_be_sparse=True)[1]
+    assert sparse.format == "csr" and isinstance(fit_design(given, FRAME)[1], np.ndarray)
+    np.testing.assert_array_equal(sparse.toarray(), design)
+    monkeypatch.setattr("qrgmm.models.encoding.MAX_DENSE", design.size)
+    assert isinstance(fit_design(given, FRAME, may_be_sparse=True)[1], np.ndarray)
+    plain = FRAME[["price"]]
+    assert fit_design(None, plain) == (None, plain)
+    with pytest.raises(ValueError, match=r"X must have a column that varies, .* columns \['store'\]"):
+        fit_design(None, FRAME[["store"]].iloc[:1])
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        (AGES, "^y must be numbers, got durations: divide by a unit"),
+        (AGES.to_numpy(), "^y must be numbers, got durations"),
+        (list(AGES), "^y must be numbers, got durations"),
+        (pd.DataFrame({"price": [1.0], "age": AGES[:1]}), "^column 'age' of y must be numbers, got durations"),
+        (pd.Series(MOMENTS), "^y must be numbers, got dates: make numbers of them"),
+        (pd.Series(MOMENTS.to_period("M")), "^y must be numbers, got dates"),
+        ([date(2020, 1, 1)], "^y must be numbers, got dates"),
+    ],
+    ids=["series", "array", "list", "frame", "moments", "months", "days"],
+)
+def test_durations_and_dates_are_no_numbers_where_no_unit_is_known(values, message):
+    with pytest.raises(ValueError, match=message):
+        check_unitless("y", values)
+
+
+@pytest.mark.parametrize("values", [FRAME[["price"]], FRAME["price"], [[1, 2]], sp.csr_array(np.eye(2))])
+def test_numbers_come_back_as_they_were(values):
+    assert check_unitless("X", values) is values
+
+
+def test_arrays_become_frames_with_numbered_columns():
+    frame = to_frame(np.array([[1.0, 2.0], [3.0, 4.0]]))
+    assert frame.to_dict("list") == {"x0": [1, 3], "x1": [2, 4]} and to_frame(FRAME) is FRAME
+
+
+def test_five_names_are_told_in_full_and_of_six_one_is_left_out():
+    assert some(range(5)) == "[0, 1, 2, 3, 4]" and some(range(6)) == "[0, 1, 2, 3, 4] and 1 more"

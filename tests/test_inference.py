@@ -158,6 +158,15 @@ def test_twice_the_same_rows_say_no_more_if_they_are_grouped():
     assert np.allclose(plane_covariance(np.tile(X, (2, 1)), np.tile(y, 2), 0.23, twice)[1], once, rtol=0.25)
 
 
+@pytest.mark.parametrize("confidence", [0.5, 0.9])
+def test_few_groups_are_few_degrees_of_freedom(confidence):
+    X, y, groups = draw(300, np.random.default_rng(14), n_groups=4)
+    coef, covariance = plane_covariance(X, y, TAU, groups)
+    reach = stats.t.ppf((1 + confidence) / 2, 3) * np.sqrt(X_NEW @ covariance @ X_NEW)
+    found = np.ravel(sandwich_interval(X, y, TAU, X_NEW, confidence, groups))
+    np.testing.assert_allclose(found, X_NEW @ coef + reach * np.array([-1, 1]), rtol=1e-12)
+
+
 @settings(max_examples=15)
 @given(
     st.floats(0.05, 0.95), st.sampled_from([1e-4, 1.0, 1e5]), st.floats(-1e3, 1e3), st.sampled_from([1e-3, 7.0, 1e4])
@@ -173,6 +182,15 @@ def test_units_and_a_shift_along_the_plane_change_nothing_else(tau, unit, shift,
     np.testing.assert_allclose(
         rank_score_test(other, y_other, tau, added, groups), rank_score_test(X, y, tau, added, groups), rtol=1e-5
     )
+
+
+@pytest.mark.parametrize("unit", [1e-14, 1e14])
+def test_a_column_in_a_far_smaller_or_larger_unit_is_as_independent_as_before(unit):
+    X, y = draw(150, np.random.default_rng(15))
+    expected = rank_scores(X, y, TAU)
+    found = rank_scores(X * [1, unit], y, TAU)
+    np.testing.assert_allclose(found[0] * [1, unit], expected[0], rtol=1e-9)
+    np.testing.assert_allclose(found[1], expected[1], atol=1e-9)
 
 
 def test_a_coefficient_is_a_row_with_a_single_one_and_loses_nothing_to_other_units():
@@ -191,6 +209,8 @@ def test_a_coefficient_is_a_row_with_a_single_one_and_loses_nothing_to_other_uni
         (lambda X, y: plane_covariance(X, y[:5], TAU), r"y must have shape \(40,\)"),
         (lambda X, y: plane_covariance(X, y * np.nan, TAU), "y must be finite"),
         (lambda X, y: plane_covariance(X[:, [0, 1, 1]], y, TAU), "2 independent columns of 3"),
+        (lambda X, y: plane_covariance(X * [1, 0], y, TAU), "1 independent columns of 2"),
+        (lambda X, y: plane_covariance(X[:, :0], y, TAU), r"X must be non-empty with shape \(n_rows, n_features\)"),
         (lambda X, y: plane_covariance(X[:2], y[:2], TAU), "more rows than columns"),
         (lambda X, y: plane_covariance(X, y, 1.0), "tau must lie inside"),
         (lambda X, y: plane_covariance(X, y, TAU, ["a"] * 40), "groups must have .* at least two"),
@@ -202,6 +222,7 @@ def test_a_coefficient_is_a_row_with_a_single_one_and_loses_nothing_to_other_uni
         (lambda X, y: rank_score_interval(X, y, TAU, [0.0, 0.0]), "x must have a number"),
         (lambda X, y: rank_score_test(X, y, TAU, X[:, 1:]), "none of them depending on X"),
         (lambda X, y: rank_score_test(X, y, TAU, X[:5, 1:]), "added must have 40 rows"),
+        (lambda X, y: rank_score_test(X, y, TAU, X[:, 1:] * np.nan), "^added must be finite"),
         (lambda X, y: rank_score_test(X, y, TAU, X[:, 1:] ** [2, 3], [0, 1] * 20), "fewer than the groups"),
     ],
 )

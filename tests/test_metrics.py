@@ -139,6 +139,11 @@ def test_bad_coverage_input_is_refused(y, quantiles, message):
         coverage(y, quantiles)
 
 
+def test_a_mean_of_nothing_is_refused():
+    with pytest.raises(ValueError, match=r"^values must have shape \(n,\) and not be empty, got shape \(0,\)"):
+        mean_and_error([])
+
+
 def test_a_single_replication_has_no_spread():
     with pytest.raises(ValueError, match="n_replications must be a whole number of at least 2, got 1"):
         noise_floor(ks_statistic, lambda rng: rng.normal(size=5), n_replications=1)
@@ -151,6 +156,12 @@ def test_the_joint_wasserstein_distance_is_that_of_the_best_matching():
     np.testing.assert_allclose(joint_wasserstein_distance(sample, reference), min(matchings), rtol=1e-12)
     one_output = joint_wasserstein_distance(sample[:, :1], reference[:, :1])
     np.testing.assert_allclose(one_output, wasserstein_distance(sample[:, 0], reference[:, 0]), rtol=1e-12)
+
+
+def test_a_joint_sample_may_be_one_number_but_not_none():
+    assert joint_wasserstein_distance([[1.0]], [[3.0]]) == 2
+    with pytest.raises(ValueError, match=r"must have one shape \(n_draws, n_outputs\), got \(0, 2\) and \(0, 2\)"):
+        joint_wasserstein_distance(np.zeros((0, 2)), np.zeros((0, 2)))
 
 
 @pytest.mark.parametrize("reference", [np.zeros((2, 3)), np.zeros((3, 2)), np.zeros(2), np.full((2, 2), np.nan)])
@@ -174,3 +185,11 @@ def test_rows_on_a_fitted_plane_are_not_below_it_whatever_rounding_says():
     # A plane through the origin of large numbers: zero is reached by subtraction.
     assert not lies_below([0.0, 1e6], [1e-9, 1e6]).any()
     assert lies_below([0.0, 1.0], [1e-9, 1.0]).tolist() == [True, False]
+
+
+@pytest.mark.parametrize("unit", [1e-200, 1e-15, 1.0, 1e15, 1e200])
+def test_which_rows_lie_below_does_not_depend_on_the_unit_and_nothing_lies_below_itself(unit):
+    y, quantiles = unit * np.array([1.0, 2.0, 3.0, 4.0, 0.0]), unit * np.array([2.0, 1.0, 3.0, 4.1, 0.0])
+    assert lies_below(y, quantiles).tolist() == [True, False, False, True, False]
+    assert coverage(0 * y, np.zeros((5, 2))).tolist() == [1, 1]
+    assert lies_below([], []).shape == (0,)

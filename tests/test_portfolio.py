@@ -181,6 +181,16 @@ def test_a_common_drop_is_a_lower_price_on_the_same_scenarios():
     assert both["stressed"] == loss_measures(portfolio_loss(CURVE, LOANS, TIED, 2000, 0, 0.8))
 
 
+def test_stress_and_allocation_count_at_each_sellers_price_and_at_the_level_asked_for():
+    factor, setting = EllipticalCopula(loadings=np.full(6, 0.7)), (2000, 0)
+    both = stress(CURVE, LOANS, factor, *setting, level=0.8, unit_revenue=PRICE, drop=0.1, factor=-1.0)
+    assert both["as fitted"] == loss_measures(portfolio_loss(CURVE, LOANS, factor, *setting, PRICE), 0.8)
+    stressed = portfolio_loss(CURVE, LOANS, factor, *setting, 0.9 * PRICE, factor=-1.0)
+    np.testing.assert_allclose(list(both["stressed"].values()), list(loss_measures(stressed, 0.8).values()), rtol=1e-12)
+    parts = allocate_cvar(CURVE, LOANS, factor, *setting, level=0.8, unit_revenue=PRICE)
+    np.testing.assert_allclose(parts.sum(), both["as fitted"]["conditional_value_at_risk"], rtol=1e-12)
+
+
 def test_a_factor_held_where_it_usually_is_changes_little_and_held_low_costs():
     factor = EllipticalCopula(loadings=np.full(6, 0.7))
     expected = [stress(CURVE, LOANS, factor, 5000, 0, factor=f)["stressed"]["expected_loss"] for f in (1.0, 0.0, -2.0)]
@@ -353,9 +363,26 @@ def test_the_weights_of_later_rounds_count_for_more_so_that_few_rounds_are_enoug
 
 def test_a_gap_that_stays_open_is_told():
     revenue = revenue_scenarios(CURVE, TIED, 200, 0)
-    with pytest.warns(RuntimeWarning, match="stopped after 1 rounds with a gap of"):
+    with pytest.warns(RuntimeWarning, match="stopped after 1 rounds with a gap of") as caught:
         ours = largest_portfolio(revenue, 60.0, tolerance=1e-12, max_rounds=1)
     assert ours.n_rounds == 1 and ours.loans.sum() < ours.bound
+    assert str(caught[0].message).endswith(f"a gap of {1 - ours.loans.sum() / ours.bound:.2g}")
+
+
+def test_sellers_in_blocks_get_the_same_loans(monkeypatch):
+    revenue = revenue_scenarios(CURVE, TIED, 300, 0)
+    expected = largest_portfolio(revenue, 60.0)
+    monkeypatch.setattr("qrgmm.portfolio.loans.SELLERS", 4)
+    np.testing.assert_allclose(revenue_scenarios(CURVE, TIED, 300, 0), revenue, rtol=1e-15)
+    found = largest_portfolio(revenue, 60.0)
+    np.testing.assert_allclose(found.loans, expected.loans, rtol=1e-9)
+    np.testing.assert_allclose(found.conditional_value_at_risk, expected.conditional_value_at_risk, rtol=1e-9)
+
+
+def test_no_loan_exceeds_its_cap_where_its_group_has_room_to_spare():
+    revenue, cap = np.array([[10.0, 20.0], [5.0, 1.0]]), np.array([22.0, 6.0])
+    ours = largest_portfolio(revenue, 100.0, level=0.5, cap=cap, groups=["A", "B"], group_cap={"A": 100.0})
+    np.testing.assert_allclose(ours.loans, cap, rtol=1e-9)
 
 
 REVENUE = np.array([[10.0, 20.0, 30.0], [5.0, 10.0, 15.0]])

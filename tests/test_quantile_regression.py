@@ -233,6 +233,27 @@ def test_an_uncertified_level_is_named_in_a_warning(monkeypatch):
         fit_quantile_grid(np.ones((5, 1)), np.arange(5.0), [0.25, 0.5])
 
 
+@pytest.mark.parametrize("n_rows", [3, 1_500])
+@pytest.mark.parametrize("container", [np.asarray, sp.csr_array])
+def test_columns_of_zeros_alone_leave_the_coefficients_at_zero(n_rows, container):
+    fit = fit_quantile_grid(container(np.zeros((n_rows, 2))), np.arange(float(n_rows)), LEVELS)
+    assert (fit.coef == 0).all() and (fit.gap == 0).all()
+
+
+def test_nothing_is_printed(capfd):
+    fit_quantile_grid(*make_problem("heavy tails"), LEVELS)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_whole_numbers_of_few_bits_are_computed_with_as_floats():
+    rng = np.random.default_rng(8)
+    X = np.column_stack([np.ones(80), rng.integers(0, 256, (80, 2))])
+    y = rng.integers(0, 256, 80)
+    expected = fit_quantile_grid(X, y.astype(float), LEVELS).coef
+    np.testing.assert_array_equal(fit_quantile_grid(X.astype(np.uint8), y.astype(np.uint8), LEVELS).coef, expected)
+    np.testing.assert_array_equal(fit_quantile_grid(X.astype(int).tolist(), y.tolist(), LEVELS).coef, expected)
+
+
 def test_inputs_are_left_as_they_were():
     X, y = make_problem("ties")
     X_before, y_before, levels = X.copy(), y.copy(), LEVELS.copy()

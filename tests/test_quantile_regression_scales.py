@@ -10,6 +10,7 @@ import scipy.sparse as sp
 
 import qrgmm.quantile_regression.grid as solver
 from qrgmm.quantile_regression.grid import fit_quantile_grid
+from qrgmm.quantile_regression.interior_point import nearest_vertex
 from qrgmm.quantile_regression.screening import PUSH, _relative_gap
 from qrgmm.quantile_regression.settling import settle
 
@@ -214,6 +215,15 @@ def test_settling_ends_at_the_same_plane_from_anywhere(start):
     assert ((y - X @ coef > 0) <= (dual == 1)).all() and ((y - X @ coef < 0) <= (dual == 0)).all()
 
 
+def test_of_many_optima_settling_ends_at_the_one_of_the_solver():
+    X = np.repeat(np.eye(12), 20, axis=0)
+    y = np.random.default_rng(4).permutation(240).astype(float)
+    expected = fit_quantile_grid(X, y, [0.35, 0.5]).coef
+    for tau, coef in zip([0.35, 0.5], expected):
+        np.testing.assert_array_equal(settle(X, y, tau, np.zeros(12))[0], coef.round())
+        np.testing.assert_allclose(coef.round(), coef, rtol=1e-9)
+
+
 def test_the_gap_of_small_programmes_is_relative_to_the_loss_of_their_own_rows():
     rng = np.random.default_rng(3)
     levels, n_near = np.array([0.2, 0.6]), [4, 7]
@@ -233,6 +243,50 @@ def test_the_gap_of_small_programmes_is_relative_to_the_loss_of_their_own_rows()
     target = np.matvec(X, dual)
     near = [np.arange(n) for n in n_near]
     np.testing.assert_allclose(_relative_gap(X, y, target, levels, coef, dual, near), expected, rtol=1e-12)
+
+
+def test_what_a_dual_misses_of_its_constraint_is_added_to_the_gap_or_refuses_it():
+    X, y = np.array([[[9.0, -7.0, 1.0, 1.0, 1.0]]]), np.array([[30 + PUSH, -20 - PUSH, 0.3, -0.2, 0.7]])
+    dual, coef, levels, near = np.array([[1.0, 0.0, 1.0, 0.0, 1.0]]), np.array([[0.1]]), np.array([0.4]), [np.arange(3)]
+    target, missed = np.matvec(X, dual), 1e-8 * np.abs(X).sum()
+    gap, above, below, twice = (
+        _relative_gap(X, y, target + shift, levels, coef, dual, near)[0] for shift in (0, missed, -missed, 2 * missed)
+    )
+    residual = y[0] - PUSH * np.array([1, -1, 0, 0, 0]) - X[0, 0] * 0.1
+    loss = np.maximum(0.4 * residual, -0.6 * residual).sum()
+    more = np.array([above, below, twice]) - gap
+    np.testing.assert_allclose(more, np.array([1, 1, 2]) * 0.1 * missed / loss, rtol=1e-6)
+    assert _relative_gap(X, y, target + 20 * missed, levels, coef, dual, near)[0] == np.inf
+    beyond = dual + 1e-9 * np.array([1, 0, 1, -1, 1])
+    assert _relative_gap(X, y, np.matvec(X, beyond), levels, coef, beyond, near)[0] > gap
+
+
+@pytest.mark.parametrize(("n_rows", "on", "unique"), [(5, 2, True), (4, 1, False), (4, 2, False)])
+def test_a_vertex_whose_dual_is_0_or_1_is_not_the_only_optimum(n_rows, on, unique):
+    X, y, target = np.ones((1, 1, n_rows)), np.arange(1.0, n_rows + 1), np.array([[n_rows / 2]])
+    dual = (np.arange(n_rows) > on) + 0.5 * (np.arange(n_rows) == on)
+    coef, found = nearest_vertex(X, y[None], target, np.zeros((1, 1)), dual[None])
+    assert found.tolist() == [unique] and coef.tolist() == [[y[on] if unique else 0]]
+
+
+def test_settling_starts_where_the_rows_next_to_the_plane_depend_on_each_other_too():
+    X = np.column_stack([np.ones(220), np.arange(220) >= 200])
+    y = np.append(np.zeros(200), np.arange(1.0, 21))
+    coef, dual = settle(X, y, 0.23, np.zeros(2))
+    np.testing.assert_allclose(X[[0, -1]] @ coef, [0, 5], rtol=1e-12)
+    np.testing.assert_allclose(X.T @ dual, 0.77 * X.sum(axis=0), rtol=1e-12)
+
+
+def test_a_single_row_is_settled_on_itself():
+    coef, dual = settle(np.ones((1, 1)), np.array([3.0]), 0.3, np.zeros(1))
+    assert coef.tolist() == [3] and dual == pytest.approx([0.7])
+
+
+def test_rows_of_zeros_are_balanced_by_themselves():
+    X, y = np.vstack([np.ones((5, 1)), np.zeros((2, 1))]), np.array([1.0, 2.0, 3.0, 4.0, 5.0, 7.0, -7.0])
+    coef, dual = settle(X, y, 0.3, np.zeros(1))
+    np.testing.assert_allclose(coef, [2])
+    np.testing.assert_allclose(dual, [0, 0.5, 1, 1, 1, 0.7, 0.7], rtol=1e-12)
 
 
 def test_a_large_sparse_design_says_which_columns_it_leaves_out(monkeypatch):

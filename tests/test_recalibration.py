@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 from scipy.special import ndtr, ndtri
 
 from qrgmm.curve import QuantileCurve
@@ -109,6 +110,24 @@ def test_without_a_factor_the_loading_is_next_to_nothing():
     assert found.low == 0 and found.loading < 0.04 and found.high < 0.06
 
 
+def test_without_overlap_the_square_of_a_loading_is_the_variance_of_means_less_that_of_independent_rows():
+    sizes = np.array([30, 400, 60, 90, 200])
+    scores = 5 + np.random.default_rng(11).normal(size=sizes.sum()) + np.repeat([0.9, 0.8, -0.3, -0.2, 0.1], sizes)
+    found = common_loading(scores, np.repeat(pd.date_range("2015-01-01", periods=5, freq="YS"), sizes), "30D")
+    of_origin = np.split((scores - scores.mean()) / scores.std(), np.cumsum(sizes)[:-1])
+    noise = np.mean([each.var(ddof=1) / len(each) for each in of_origin])
+    spread = np.var([each.mean() for each in of_origin], ddof=1)
+    assert found.loading**2 == pytest.approx(spread - noise, rel=1e-9)
+    ends = 4 * spread / stats.chi2(4).ppf([0.95, 0.05]) - noise
+    np.testing.assert_allclose([found.low, found.high], np.sqrt(ends.clip(0, 1)), rtol=0.03)
+
+
+def test_scores_that_are_nothing_but_the_factor_have_a_loading_of_at_most_one():
+    origins = np.repeat(pd.date_range("2020-01-01", periods=6, freq="QS"), 40)
+    found = common_loading(np.repeat([-2.0, -1.0, 0.0, 0.5, 1.0, 3.0], 40), origins)
+    assert 0.5 < found.low < found.loading <= found.high == 1
+
+
 def test_pairs_of_a_group_are_correlated_as_the_copula_says_and_substitutes_below_zero():
     n_origins, n_groups, size = 60, 20, 5
     copula = EllipticalCopula(loadings=np.full(size, np.sqrt(0.3)))
@@ -124,6 +143,15 @@ def test_pairs_of_a_group_are_correlated_as_the_copula_says_and_substitutes_belo
     few = (origins < 2) & (groups < 2)
     expected = np.mean(by_hand) / scores[few].var()
     assert pair_correlation(scores[few], groups[few], origins[few])[0] == pytest.approx(expected)
+
+
+def test_the_error_of_a_pair_correlation_is_that_of_the_mean_over_clusters():
+    scores = np.random.default_rng(9).normal(size=(7, 4, 3))
+    scores += np.random.default_rng(10).normal(size=(7, 4, 1))
+    of_cluster = ((scores.sum(axis=2) ** 2 - (scores**2).sum(axis=2)) / 6).mean(axis=1)
+    groups, clusters = np.tile(np.repeat(np.arange(4), 3), 7), np.repeat(np.arange(7), 12)
+    expected = np.array([of_cluster.mean(), of_cluster.std(ddof=1) / np.sqrt(7)]) / scores.var()
+    np.testing.assert_allclose(pair_correlation(scores.ravel(), groups, clusters), expected, rtol=1e-12)
 
 
 def block(scores, origin, group, n_groups, size):
@@ -154,6 +182,7 @@ def test_a_cautious_level_is_the_band_read_backwards():
 
 
 DAYS = pd.date_range("2020-01-01", periods=3, freq="QS")
+SCORES = np.arange(6.0)
 
 
 @pytest.mark.parametrize(
@@ -173,10 +202,21 @@ DAYS = pd.date_range("2020-01-01", periods=3, freq="QS")
         (lambda: common_loading([1.0, 2.0], DAYS), "origins must be a day for each"),
         (lambda: common_loading([1.0, 2.0, 3.0], DAYS), "origins must be three or more"),
         (lambda: common_loading([1.0, 1.0, 1.0], DAYS), "scores must vary"),
+        (lambda: common_loading(SCORES, np.repeat(DAYS, 2), 90), "horizon must be"),
+        (lambda: common_loading(SCORES, np.repeat(DAYS, 2), confidence=1.0), "confidence must lie"),
+        (lambda: common_loading(SCORES, np.repeat(DAYS, 2), n_draws=0), "n_draws must be"),
+        (lambda: common_loading(SCORES, [*DAYS, *DAYS[:2], None]), "origins must be a day for each of 6 scores, got 5"),
         (lambda: pair_correlation([1.0, 2.0], [0], [0, 1]), "All arrays|groups"),
         (lambda: pair_correlation([1.0, 2.0], [0, 0], [0, 1]), "groups must hold pairs"),
+        (lambda: pair_correlation([1.0, 2.0], [0, 0, 0], [0, 1, 1]), "a label for each of 2 scores, got 3"),
+        (lambda: pair_correlation([1.0, 2.0], [None, "a"], [0, 1]), "a label for each of 2 scores"),
         (lambda: vintage_share(0.2, 1.0, [0.5]), "loading must be in"),
         (lambda: vintage_share(0.2, 0.1, [1.0]), "levels must lie inside"),
+        (lambda: vintage_share(0.2, 0.1, [0.0]), "levels must lie inside"),
+        (lambda: vintage_share(1.2, 0.1, [0.5]), "probability must lie inside"),
+        (lambda: vintage_share(0.2, 0.1, [0.5], 0), "n_loans must be"),
+        (lambda: cautious_level(1.0, 0.1, 0.9), "promise must lie inside"),
+        (lambda: cautious_level(0.2, 0.1, 1.0), "confidence must lie inside"),
         (lambda: cautious_level(0.2, -0.1, 0.9), "loading must be in"),
     ],
 )  # fmt: skip

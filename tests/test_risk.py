@@ -188,6 +188,12 @@ def test_currency_scales_with_the_unit_revenue(name):
         np.testing.assert_allclose(alone, r ** POWERS[name] * measure(EVEN[i], loans / r, unit_revenue=1.0), rtol=1e-12)
 
 
+def test_a_threshold_of_zero_counts_the_last_bit_of_a_loan_as_default_does():
+    law, loan = QuantileCurve([0.25, 0.75], [10.0, 20.0]), np.nextafter(10, 11)
+    assert default_probability(law, loan)[0, 0] == pytest.approx(0.25, rel=1e-12)
+    assert exceedance_probability(law, loan, threshold=0.0) == default_probability(law, loan)
+
+
 @pytest.mark.parametrize(("measure", "power"), [(exceedance_probability, 0), (excess_loss, 1)])
 def test_thresholds_scale_with_the_unit_revenue(measure, power):
     loans, threshold = np.array([10.0, 80.0, 200.0]), np.array([0.0, 5.0, 60.0])
@@ -277,6 +283,17 @@ def test_general_measure_counts_every_sale_at_the_threshold():
     law = QuantileCurve([0.25, 0.5, 0.75], [1.0, 1.0, 2.0])  # a quarter in the atom, a quarter between two equal knots
     share = generalized_risk(law, 1.0, h=lambda loan, d: np.ones_like(d), tau=lambda loan: loan)
     assert share[0, 0] == pytest.approx(0.5, rel=1e-12)
+
+
+@pytest.mark.parametrize("n_points", [1, 2, 4])
+def test_general_measure_is_exact_up_to_a_degree_of_twice_the_points_less_one(n_points):
+    def measure(degree):
+        h, tau = (lambda loan, d: (loan - d) ** degree), (lambda loan: loan)
+        return generalized_risk(UNEVEN, 9.0, h=h, tau=tau, n_points=n_points)
+
+    exact = [shortfall_moment(UNEVEN, 9.0, order=degree) for degree in (2 * n_points - 1, 2 * n_points)]
+    np.testing.assert_allclose(measure(2 * n_points - 1), exact[0], rtol=1e-12)
+    assert (np.abs(measure(2 * n_points) / exact[1] - 1) > 1e-9).all()
 
 
 def test_general_measure_never_asks_for_severity_above_the_threshold():
@@ -487,6 +504,7 @@ def test_limits_that_never_bind_leave_an_infinite_loan():
     for limits in (
         {"max_default_probability": 1.0},
         {"max_expected_loss_rate": 1.0},
+        {"max_expected_loss_rate": 1.5},
         {"max_expected_loss_rate": 2.0},
         {"max_expected_loss": np.inf},
         {"max_conditional_value_at_risk": np.inf},
@@ -527,12 +545,28 @@ def test_a_loss_rate_with_negative_sales_may_allow_a_loan_or_none():
     assert expected_loss(curve[0], 0.1)[0, 0] / 0.1 > 0.2
 
 
+def test_a_loss_rate_of_one_allows_every_loan_unless_sales_are_below_zero_on_average():
+    curve = QuantileCurve.from_draws([[-4.0, 1.0], [-1.0, 1.0], [0.0, 0.0], [-1.0, 4.0]])
+    assert largest_loan(curve, max_expected_loss_rate=1.0).tolist() == [0, np.inf, np.inf, np.inf]
+    assert (expected_loss(curve[0], [1.0, 100.0, 1e6]) > [1.0, 100.0, 1e6]).all()
+    assert (largest_loan(curve, max_expected_loss_rate=1.01) == np.inf).all()
+
+
 def test_a_flat_excess_at_the_limit_stops_at_the_end_of_the_gap():
     # With sales -d and d the excess over half of the loan is 0 on the whole gap above d, up to rounding.
     rng = np.random.default_rng(5)
     for d, e, f in np.sort(rng.uniform(0, 1, size=(500, 3)), axis=1):
         loan = largest_loan(QuantileCurve.from_draws([-d, d, e, f]), max_expected_loss_rate=0.5)[0]
         assert loan == 0 or d - 1e-9 <= loan <= e + 1e-9
+
+
+def test_no_flat_excess_makes_a_loan_infinite_whatever_rounding_says():
+    # Sales that sum to 0 over the worst three of ten: the excess over 0.3 of the loan is 0 up to the fourth.
+    sales = np.sort(np.random.default_rng(5).uniform(0, 1, size=(2000, 9)), axis=1)
+    curve = QuantileCurve.from_draws(np.column_stack([-sales[:, 0] - sales[:, 1], sales]))
+    loan = largest_loan(curve, max_expected_loss_rate=0.3)
+    assert ((loan == 0) | (sales[:, 1] - 1e-9 <= loan) & (loan <= sales[:, 2] + 1e-9)).all()
+    assert (loan > 0).mean() > 0.5
 
 
 def test_limits_and_revenues_per_row_give_what_each_row_gives_alone():
@@ -639,6 +673,17 @@ def test_the_default_probability_of_the_largest_loan_keeps_its_limit_to_the_last
     np.testing.assert_allclose(loan[:, 0], at_limit, rtol=1e-12, atol=1e-12 * scale_of(curve, revenue))
 
 
+@pytest.mark.parametrize("limit", [0.2, 0.3, 0.37])
+@pytest.mark.parametrize("revenue", [1.0, 3.0, 0.1, 7.77])
+def test_so_it_does_where_levels_and_sales_have_all_digits_and_no_seller_pays_for_the_size_of_another(limit, revenue):
+    rng = np.random.default_rng(9)
+    sizes = 10.0 ** rng.integers(-6, 7, size=(2000, 1))
+    curve = QuantileCurve(np.sort(rng.uniform(0, 1, 9)), sizes * rng.gamma(2.0, 50.0, size=(2000, 9)))
+    loan = largest_loan(curve, max_default_probability=limit, unit_revenue=revenue)
+    assert (default_probability(curve, loan[:, None], unit_revenue=revenue) <= limit).all()
+    np.testing.assert_allclose(loan, revenue * curve.upper_quantile(limit)[:, 0], rtol=1e-13)
+
+
 def test_value_at_risk_at_a_level_of_the_draws_is_that_order_statistic():
     assert value_at_risk(QuantileCurve.from_draws([10.0, 20.0, 30.0]), 35.0, level=2 / 3) == 15
     for n in range(2, 60):
@@ -650,6 +695,13 @@ def test_value_at_risk_at_a_level_of_the_draws_is_that_order_statistic():
             np.testing.assert_allclose(
                 conditional_value_at_risk(law, n + 5.0, level=k / n), [[losses[k:].mean()]], rtol=1e-12
             )
+
+
+def test_a_level_next_to_one_is_not_taken_for_a_neighbouring_level_of_the_curve():
+    law = QuantileCurve([0.5e-6, 1.8e-6, 0.5], [0.0, 13.0, 20.0])
+    var, cvar = (measure(law, 20.0, level=1 - 1e-6) for measure in (value_at_risk, conditional_value_at_risk))
+    np.testing.assert_allclose(var, 20 - 13 * (1 - 0.5) / (1.8 - 0.5), rtol=1e-9)
+    np.testing.assert_allclose(cvar, 20 - 0.5 * 5 / 2, rtol=1e-9)  # half of those cases sell 0, the others up to 5
 
 
 # What must not change anything: units, an offset, a bound.
@@ -804,7 +856,10 @@ def test_a_threshold_of_no_finite_sales_is_refused(tau):
         generalized_risk(EVEN, 5.0, h=lambda loan, d: d, tau=tau)
 
 
-@pytest.mark.parametrize("distortion", [lambda u: u + 0.1, lambda u: u / 2, wang_transform(np.nan)])
+BAD_DISTORTIONS = [lambda u: u + 0.1, lambda u: u / 2, wang_transform(np.nan), lambda u: u * (1 - 1e-9)]
+
+
+@pytest.mark.parametrize("distortion", BAD_DISTORTIONS)
 def test_distortions_that_do_not_end_at_0_and_1_are_refused(distortion):
     with pytest.raises(ValueError, match=r"distortion must map 0 to 0 and 1 to 1, got \["):
         distortion_risk(EVEN, 5.0, distortion=distortion)

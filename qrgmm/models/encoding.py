@@ -110,7 +110,7 @@ class FieldEncoder(TransformerMixin, BaseEstimator):
         categories, values = self._fields(X)
         self.categories_, self._frequencies, self._ahead = {}, [], ahead
         if categorical:
-            levels = [np.array(sorted(set(column)), dtype=object) for column in categories.T]
+            levels = [np.fromiter(sorted(set(column)), dtype=object) for column in categories.T]
             self.categories_ = dict(zip(categorical, levels, strict=True))
             self._codes = [{level: code for code, level in enumerate(each)} for each in levels]
             for name, levels in ahead.items():
@@ -529,7 +529,7 @@ def _kind(column):
     if kind != "O":
         return {"m": "duration", "M": "date", "b": "level", "c": "complex"}.get(kind, "number")
     inferred = pd.api.types.infer_dtype(column, skipna=True)
-    if inferred == "mixed" and all(isinstance(value, Real | Decimal) for value in column):
+    if inferred in ("mixed", "mixed-integer") and all(isinstance(value, Real | Decimal) for value in column):
         return "other" if any(isinstance(value, bool | np.bool_) for value in column) else "number"
     return INFERRED.get(inferred, "level" if inferred in ("string", "boolean", "bytes", "empty") else "other")
 

@@ -401,7 +401,7 @@ def largest_portfolio(
     >>> float(largest_portfolio(revenue, 5.0, level=0.75, **one_platform).loans.sum().round(6))
     20.0
     """
-    revenue, least, cap = _check_programme(revenue, level, least, cap)
+    revenue, least, cap = _check_programme(revenue, least, cap)
     group, limits = _check_groups(groups, group_cap, least)
     budget = float(max_conditional_value_at_risk)
 
@@ -559,7 +559,7 @@ def _total_losses(loans, revenue):
     return sum(np.maximum(loans[b, None] - revenue[b], 0.0).sum(axis=0) for b in blocks)
 
 
-def _check_programme(revenue, level, least, cap) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _check_programme(revenue, least, cap) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     revenue = np.asarray(revenue, dtype=float)
     if revenue.ndim != 2 or revenue.size == 0 or not np.isfinite(revenue).all():
         raise ValueError(f"revenue must be finite with shape (n_sellers, n_scenarios), got shape {revenue.shape}")

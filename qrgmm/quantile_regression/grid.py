@@ -127,7 +127,7 @@ def fit_quantile_grid(
         return QuantileGridFit(levels, coef, np.zeros(len(levels)), np.zeros(len(levels), dtype=int))
     n_threads = n_threads or allowed_cores()
     many_rows = not sp.issparse(X) and X.shape[0] >= MIN_ROWS
-    pays = many_rows and np.count_nonzero(design) / len(columns) >= MIN_ROWS_PER_COLUMN * len(columns)
+    pays = many_rows and len(columns) and np.count_nonzero(design) / len(columns) >= MIN_ROWS_PER_COLUMN * len(columns)
     fit = fit_by_screening if pays else fit_by_simplex
     found, gap, n_iter = fit(design, rest / rest_size, levels, n_threads)
     coef[:, columns] = solve_triangular(root, (found * rest_size + shift).T).T
