@@ -4,6 +4,7 @@ machines, and to try the same examples every time."""
 import copy
 import os
 import re
+from contextlib import contextmanager
 from doctest import UnexpectedException
 from importlib.util import find_spec
 from pathlib import Path
@@ -81,15 +82,33 @@ nbval.plugin.IPyNbCell.compare_outputs = compare_by_class
 def demand(names):
     """Skip the test at hand where data sets can't be had; fail it where they must be, as for a published book."""
     if reason := execute.find_missing_data(tuple(names)):
-        if os.environ.get("QRGMM_REQUIRE_DATA") == "1":
-            pytest.fail(f"QRGMM_REQUIRE_DATA is 1, but {reason}", pytrace=False)
-        pytest.skip(reason)
+        go_without(reason)
+
+
+def go_without(reason):
+    if os.environ.get("QRGMM_REQUIRE_DATA") == "1":
+        pytest.fail(f"QRGMM_REQUIRE_DATA is 1, but {reason}", pytrace=False)
+    pytest.skip(reason)
 
 
 @pytest.fixture
 def need_data():
     """Return a function for tests of real data: `need_data("bigmart_train.csv")`, see `demand`."""
     return lambda *names: demand(names)
+
+
+@pytest.fixture
+def data_or_skip():
+    """Return a context for what reads data sets, whichever they are; `demand` says what happens without them."""
+
+    @contextmanager
+    def watch():
+        try:
+            yield
+        except ConnectionError as error:
+            go_without(str(error))
+
+    return watch
 
 
 @pytest.hookimpl(tryfirst=True)

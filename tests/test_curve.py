@@ -717,6 +717,13 @@ def test_crossing_rate_is_the_share_of_neighbours_in_the_wrong_order(values, rat
     assert crossing_rate(values) == rate
 
 
+def test_levels_that_differ_by_rounding_do_not_cross():
+    values = np.array([[2.0, 20.0, 20.0 - 4e-15, 30.0]])
+    assert crossing_rate(values) == 0.0
+    assert QuantileCurve([0.2, 0.4, 0.6, 0.8], values, crossing="raise").values.tolist() == np.sort(values).tolist()
+    assert crossing_rate(values - [[0.0, 0.0, 1e-9, 0.0]]) == 1 / 3
+
+
 def test_crossings_of_counts_are_seen_though_their_differences_are_not_negative():
     assert crossing_rate(np.array([[3, 2, 4]], dtype=np.uint8)) == 0.5
 

@@ -456,3 +456,16 @@ def test_a_portfolio_study_finds_that_a_wrong_copula_breaks_the_budget():
     assert value["independence", "cvar"] < 0.7 * value["truth", "cvar"]
     assert value["independence", "cvar_to_budget"] > 1.4 > 1.2 > value["t", "cvar_to_budget"]
     assert value["alone", "cvar_to_budget"] < 1 and value["alone", "lent"] < 1
+
+
+@pytest.mark.filterwarnings("ignore:largest_portfolio stopped after")
+@pytest.mark.parametrize(("n_sellers", "n_scenarios", "seed"), [(3, 200, 5), (5, 400, 18), (12, 1000, 6)])
+def test_the_last_bit_of_revenue_does_not_choose_the_loans(n_sellers, n_scenarios, seed):
+    rng = np.random.default_rng(seed)
+    common, own = rng.standard_normal(n_scenarios), rng.standard_normal((n_sellers, n_scenarios))
+    median, spread = rng.uniform(50, 150, (n_sellers, 1)), rng.uniform(0.1, 0.6, (n_sellers, 1))
+    revenue = median * np.exp(spread * (0.6 * common + 0.8 * own))
+    loans = largest_portfolio(revenue, 5.0 * n_sellers, 0.95).loans
+    for _ in range(3):
+        noisy = revenue * (1 + rng.uniform(-4e-16, 4e-16, revenue.shape))
+        np.testing.assert_allclose(largest_portfolio(noisy, 5.0 * n_sellers, 0.95).loans, loans, rtol=1e-6)

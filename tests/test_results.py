@@ -50,10 +50,9 @@ def test_a_record_is_complete_and_says_where_it_comes_from(study, size):
 
 # Those of cross-border sales are in a file of their own: a file is one worker's work.
 @pytest.mark.parametrize("study", [study for study in STUDIES if not study.startswith("cross_border")])
-def test_replication_0_of_size_tiny_is_what_is_recorded(study, need_data):
-    if study.startswith("big_mart"):
-        need_data("bigmart_train.csv")
-    assert check([study])
+def test_replication_0_of_size_tiny_is_what_is_recorded(study, data_or_skip):
+    with data_or_skip():
+        assert check([study])
 
 
 @pytest.mark.parametrize("path", sorted(PAPER.glob("*.csv")), ids=lambda path: path.stem)

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 from sklearn.linear_model import LinearRegression
 from sklearn.preprocessing import PolynomialFeatures
 
-from qrgmm.curve import QuantileCurve, crossing_rate
+from qrgmm.curve import ROUNDING, QuantileCurve, crossing_rate
 from qrgmm.metrics import joint_wasserstein_distance, ks_statistic
 from qrgmm.models.metamodel import QRGMM, QRGMMChain
 from qrgmm.models.resampling import bootstrap_curves
@@ -271,7 +271,8 @@ def misplaced_rate(values: ArrayLike) -> float:
     >>> misplaced_rate([1.0, 3.0, 2.0, 4.0])
     0.5
     """
-    return float(np.mean(np.asarray(values) != np.sort(values)))
+    values = np.asarray(values, dtype=float)
+    return float(np.mean(np.abs(values - np.sort(values)) > ROUNDING * np.abs(values).max()))
 
 
 def select_by_kn(
