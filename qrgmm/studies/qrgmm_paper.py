@@ -271,8 +271,7 @@ def misplaced_rate(values: ArrayLike) -> float:
     >>> misplaced_rate([1.0, 3.0, 2.0, 4.0])
     0.5
     """
-    values = np.asarray(values, dtype=float)
-    return float(np.mean(np.abs(values - np.sort(values)) > ROUNDING * np.abs(values).max()))
+    return float(np.mean(np.abs(np.subtract(values, np.sort(values))) > ROUNDING * np.abs(values).max()))
 
 
 def select_by_kn(
