@@ -80,12 +80,13 @@ nbval.plugin.IPyNbCell.compare_outputs = compare_by_class
 
 
 def demand(names):
-    """Skip the test at hand where data sets can't be had; fail it where they must be, as for a published book."""
+    """Let the test at hand go without data sets that can't be had, see `go_without`."""
     if reason := execute.find_missing_data(tuple(names)):
         go_without(reason)
 
 
 def go_without(reason):
+    """Skip the test at hand; fail it where data must be there, as for a published book."""
     if os.environ.get("QRGMM_REQUIRE_DATA") == "1":
         pytest.fail(f"QRGMM_REQUIRE_DATA is 1, but {reason}", pytrace=False)
     pytest.skip(reason)
@@ -99,7 +100,7 @@ def need_data():
 
 @pytest.fixture
 def data_or_skip():
-    """Return a context for what reads data sets, whichever they are; `demand` says what happens without them."""
+    """Return a context for what reads data sets, whichever they are: without them, see `go_without`."""
 
     @contextmanager
     def watch():

@@ -233,10 +233,21 @@ def _least_squares(X, y):
     return coef, y - X @ coef
 
 
-def allowed_cores():
-    """Return how many cores this process may use: all, unless they are shared out, as joblib and Dask do in workers."""
+def allowed_cores() -> int:
+    """Return how many cores this process may use: all, unless they are shared out, as joblib and Dask do in workers.
+
+    Returns
+    -------
+    int
+        At least 1; what the variable OMP_NUM_THREADS says, where it is a whole number above 0.
+
+    Examples
+    --------
+    >>> allowed_cores() >= 1
+    True
+    """
     allowed = os.environ.get("OMP_NUM_THREADS", "")
-    return int(allowed) if allowed.isdecimal() and int(allowed) else os.cpu_count()
+    return int(allowed) if allowed.isdecimal() and int(allowed) else os.cpu_count() or 1
 
 
 def _scale_columns(X, factors):
