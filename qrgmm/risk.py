@@ -632,7 +632,9 @@ def _largest_by_expected_loss(curve, amount, rate):
     lowest = curve.ppf(rate[:, None])[:, 0]
     points = np.concatenate([lowest[:, None], np.maximum(curve.values, lowest[:, None])], axis=1)
     excess = curve.lower_partial_moment(points) - amount[:, None] - rate[:, None] * points
-    kept = (excess <= 0).sum(axis=1) - 1
+    # Where the excess is flat at its limit, only rounding says whether it keeps it: it does.
+    size = np.abs(curve.values[:, :1]) + np.abs(points) + amount[:, None]
+    kept = (excess <= points.shape[1] * ROUNDING * size).sum(axis=1) - 1
     start = np.take_along_axis(points, kept.clip(min=0)[:, None], axis=1)
     room = -np.take_along_axis(excess, kept.clip(min=0)[:, None], axis=1)[:, 0].clip(max=0)
     slope = (curve.cdf(start)[:, 0] - rate).clip(0)

@@ -16,7 +16,7 @@ from qrgmm.studies.results import (
     load_results,
     summarize,
 )
-from qrgmm.studies.runner import check, compare_with_record, repeat_record
+from qrgmm.studies.runner import check, compare_with_record, main, repeat_record
 
 STUDY = "test_problem_1"
 CHAOTIC = "test_problem_1_generators"
@@ -63,6 +63,11 @@ def test_what_is_repeated_agrees_and_says_so_without_a_digit_of_the_machine(reco
     assert repeat_record(STUDY) == text
     assert repeat_record(STUDY, ["qrgmm"]) == f"{STUDY}: 3 numbers as recorded (to a relative 1e-06)"
     assert check([STUDY])
+
+
+def test_the_command_checks_the_studies_that_are_named(capsys):
+    assert main(["check", "dependence", "ranking"]) == 0
+    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()[-2:]] == ["dependence", "ranking"]
 
 
 @pytest.mark.parametrize("factor", [1 + 3e-6, 1 + 1e-4, 1.01, -1, np.nan, np.inf])
