@@ -42,7 +42,7 @@ def make_page(results=RESULTS, seconds=SECONDS):
 
 def describe_chapters(seconds):
     text = "How long each chapter took when it was last executed on the machine that built this book:\n"
-    rows = [(f"{{doc}}`../notebooks/{name}`", f"{taken:.0f} s") for name, taken in sorted(seconds.items())]
+    rows = [(f"{{doc}}`../notebooks/{name}`", format_seconds(taken)) for name, taken in sorted(seconds.items())]
     return "## The chapters\n\n" + text + "\n" + make_table(["chapter", "time"], rows)
 
 
@@ -53,7 +53,7 @@ def describe_seconds(record):
 
 
 def describe_generation(record):
-    rows = [(name.replace("_", " "), f"{s:,.1f} s") for name, s in record["training_processor_seconds"].items()]
+    rows = [(name.replace("_", " "), format_seconds(s)) for name, s in record["training_processor_seconds"].items()]
     return describe_seconds(record) + "\n" + make_table(["trained", "processor time"], rows)
 
 
@@ -77,7 +77,7 @@ def describe_solvers(record):
 def describe_stages(record):
     rows = [
         (stage, *(format_seconds(found[clock]) for clock in ("processor_seconds", "seconds")),
-         f"{found['peak_gib']:.2f} GiB", f"{found['processor_minutes_in_all']:.1f}")
+         f"{found['peak_gib']:.2f}\N{NO-BREAK SPACE}GiB", f"{found['processor_minutes_in_all']:.1f}")
         for stage, found in record["stages"].items()
     ]  # fmt: skip
     header = ["stage", "processor time", "time", "most memory", "processor minutes in all"]
@@ -97,4 +97,4 @@ def make_table(header, rows):
 
 
 def format_seconds(seconds):
-    return f"{1000 * seconds:.3g} ms" if seconds < 1 else f"{seconds:,.1f} s"
+    return f"{1000 * seconds:.3g}\N{NO-BREAK SPACE}ms" if seconds < 1 else f"{seconds:,.1f}\N{NO-BREAK SPACE}s"

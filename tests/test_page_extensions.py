@@ -89,7 +89,18 @@ def test_columns_of_numbers_are_marked_with_their_heads():
 
 
 @pytest.mark.parametrize(
-    "number", ["0.5", "-1", "−0.031 ± 0.004", "5 %", "1e-9", "(0.14; 0.70)", "2017-03", "≤ 3", "1,000"]
+    "shown", ["1640.0 1,640.0", "-27161 -27,161", "999.25 999.25", "0.12345 0.12345", "1e4000 1e4000"]
+)
+def test_thousands_are_set_apart_in_columns_of_numbers_alone(shown):
+    before, after = shown.split()
+    html = f'<table class="dataframe"><tr><th>2011</th><td>{before}</td></tr></table>'
+    table = BeautifulSoup(number_columns.TABLE.sub(number_columns.align, html), "html.parser")
+    assert [cell.get_text() for cell in table.find_all(["th", "td"])] == ["2011", after]
+
+
+@pytest.mark.parametrize(
+    "number",
+    ["0.5", "-1", "−0.031 ± 0.004", "5 %", "1e-9", "(0.14; 0.70)", "2017-03", "≤ 3", "1,000", "7.5\N{NO-BREAK SPACE}s"],
 )
 def test_numbers_are_seen(number):
     assert number_columns.NUMBER.fullmatch(number)

@@ -1,6 +1,7 @@
 """Sphinx extension: columns of numbers get the class "number", heads included; book.css sets them to the right.
 
 A style sheet can't tell a number from a word, so the cells of all tables are read here: Markdown's and data frames'.
+Thousands are set apart there, too, since data frames don't.
 Long names in the head of a table may break after an underscore, so that a wide one fits its page.
 """
 
@@ -10,7 +11,8 @@ from bs4 import BeautifulSoup
 
 TABLE = re.compile(r'<table [^>]*class="[^"]*\b(?:table|dataframe)\b[^"]*".*?</table>', re.DOTALL)
 PART = r"[\d\s.,:;%()\[\]±+\-−–×*/<>≤≥e]*"  # of a number with its sign, error, unit or stars
-NUMBER = re.compile(rf"{PART}\d{PART}")
+NUMBER = re.compile(rf"{PART}\d{PART}(?:\s(?:ms|s|GiB))?")
+LARGE = re.compile(r"([-−+]?)(\d{4,})(\.\d+)?")
 EMPTY = {"", "-", "–", "—", "nan", "NaN", "None", "<NA>"}
 
 
@@ -26,6 +28,10 @@ def align(match):
         if 2 * sum(bool(NUMBER.fullmatch(text)) for text in words) > len(words):
             for cell in cells:
                 cell["class"] = [*cell.get("class", []), "number"]
+                large = LARGE.fullmatch((cell.string or "").strip()) if cell.name == "td" else None
+                if large:
+                    sign, whole, decimals = large.groups(default="")
+                    cell.string = f"{sign}{int(whole):,}{decimals}"
     for name in table.select("thead th"):
         if name.string and "_" in name.string:
             *parts, last = re.split("(?<=_)", name.string)
