@@ -1,4 +1,4 @@
-"""Write the page of benchmarks and times: data/results/benchmark_*.json and build/seconds.json -> Markdown."""
+"""Write the page of benchmarks and times: the JSON files of data/results, and build/seconds.json -> Markdown."""
 
 import json
 from pathlib import Path
@@ -20,10 +20,11 @@ files when the book is built.
 
 
 def make_page(results=RESULTS, seconds=SECONDS):
-    """Return the page as Markdown: how long each chapter took, and one section per recorded benchmark."""
+    """Return the page as Markdown: how long chapters and studies took, and one section per recorded benchmark."""
     sections = [INTRODUCTION]
     if seconds.exists():
         sections.append(describe_chapters(json.loads(seconds.read_text(encoding="utf-8"))))
+    sections.append(describe_studies(results))
     for title, name, describe in (
         ("Exact risk against Monte Carlo", "exact_risk", describe_seconds),
         ("Draws from one curve", "sampling", describe_seconds),
@@ -44,6 +45,17 @@ def describe_chapters(seconds):
     text = "How long each chapter took when it was last executed on the machine that built this book:\n"
     rows = [(f"{{doc}}`../notebooks/{name}`", format_seconds(taken)) for name, taken in sorted(seconds.items())]
     return "## The chapters\n\n" + text + "\n" + make_table(["chapter", "time"], rows)
+
+
+def describe_studies(results):
+    records = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(results.glob("*_paper.json"))]
+    rows = [(f"`{record['study']}`", record["n_replications"], f"{record['minutes']:.1f}") for record in records]
+    hours = sum(record["minutes"] for record in records) / 60
+    text = (
+        "What `make results` runs: the recorded studies of size paper, and the minutes of one core that their "
+        f"replications took when they were recorded. Together: {hours:.0f} hours.\n"
+    )
+    return "## The studies\n\n" + text + "\n" + make_table(["study", "replications", "minutes"], rows)
 
 
 def describe_seconds(record):

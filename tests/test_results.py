@@ -2,6 +2,7 @@
 
 import json
 
+import benchmark_page
 import numpy as np
 import pandas as pd
 import pytest
@@ -46,6 +47,12 @@ def test_a_record_is_complete_and_says_where_it_comes_from(study, size):
     assert sorted(counts.index) == list(range(record["n_replications"])) and counts.nunique() == 1
     assert np.isfinite(results["value"]).all() and (results["study"] == study).all()
     assert record["n_replications"] >= default_replications(study, size)
+
+
+def test_the_page_of_benchmarks_has_the_minutes_of_every_study():
+    listed = [line.split(" | ") for line in benchmark_page.describe_studies(RESULTS).splitlines() if "`" in line]
+    minutes = {cells[0].strip("| `"): float(cells[2].strip("| ")) for cells in listed if len(cells) == 3}
+    assert minutes.keys() == STUDIES.keys() and min(minutes.values()) > 0
 
 
 # Those of cross-border sales are in a file of their own: a file is one worker's work.
