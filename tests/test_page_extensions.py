@@ -85,7 +85,7 @@ def test_columns_of_numbers_are_marked_with_their_heads():
     ]
     html = f'<table border="1" class="dataframe">{"".join(f"<tr>{row}</tr>" for row in rows)}</table>'
     table = BeautifulSoup(number_columns.TABLE.sub(number_columns.align, html), "html.parser")
-    assert [cell.get_text() for cell in table.select(".number")] == ["loan", "1,200", "nan"]
+    assert [cell.get_text() for cell in table.select(".number")] == ["loan", "1,200", "–"]
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 """Sphinx extension: columns of numbers get the class "number", heads included; book.css sets them to the right.
 
 A style sheet can't tell a number from a word, so the cells of all tables are read here: Markdown's and data frames'.
-Thousands are set apart there, too, since data frames don't.
+Data frames set no thousands apart and call what is undefined NaN; a page does the one and shows a dash for the other.
 Long names in the head of a table may break after an underscore, so that a wide one fits its page.
 """
 
@@ -13,7 +13,8 @@ TABLE = re.compile(r'<table [^>]*class="[^"]*\b(?:table|dataframe)\b[^"]*".*?</t
 PART = r"[\d\s.,:;%()\[\]±+\-−–×*/<>≤≥e]*"  # of a number with its sign, error, unit or stars
 NUMBER = re.compile(rf"{PART}\d{PART}(?:\s(?:ms|s|GiB))?")
 LARGE = re.compile(r"([-−+]?)(\d{4,})(\.\d+)?")
-EMPTY = {"", "-", "–", "—", "nan", "NaN", "None", "<NA>"}
+UNDEFINED = {"nan", "NaN", "None", "<NA>"}
+EMPTY = {"", "-", "–", "—"} | UNDEFINED
 
 
 def align(match):
@@ -28,10 +29,8 @@ def align(match):
         if 2 * sum(bool(NUMBER.fullmatch(text)) for text in words) > len(words):
             for cell in cells:
                 cell["class"] = [*cell.get("class", []), "number"]
-                large = LARGE.fullmatch((cell.string or "").strip()) if cell.name == "td" else None
-                if large:
-                    sign, whole, decimals = large.groups(default="")
-                    cell.string = f"{sign}{int(whole):,}{decimals}"
+                if cell.name == "td" and cell.string:
+                    cell.string = write_number(cell.string.strip())
     for name in table.select("thead th"):
         if name.string and "_" in name.string:
             *parts, last = re.split("(?<=_)", name.string)
@@ -40,6 +39,14 @@ def align(match):
                 name.extend([part, table.new_tag("wbr")])
             name.append(last)
     return str(table)
+
+
+def write_number(text):
+    large = LARGE.fullmatch(text)
+    if large:
+        sign, whole, decimals = large.groups(default="")
+        return f"{sign}{int(whole):,}{decimals}"
+    return "–" if text in UNDEFINED else text
 
 
 def align_tables(app, pagename, templatename, context, doctree):
