@@ -174,8 +174,8 @@ _SIZES = {
 }
 _FRESH = "parameters and signs of the simulator are drawn afresh in every replication"
 STUDIES = {
-    # Of what the paper does not have as many replications as a quarter of an hour of two cores allows.
-    "contest": Study(partial(compare_on_variants, OWN | FLEXIBLE | PUBLISHED), _SIZES, _FRESH, 8),
+    # As many replications as ten to forty minutes of a core allow.
+    "contest": Study(partial(compare_on_variants, OWN | FLEXIBLE | PUBLISHED), _SIZES, _FRESH, 20),
     "contest_generators": Study(partial(compare_on_variants, GENERATORS), _SIZES, _FRESH, 4),
     "contest_gan": Study(
         partial(compare_on_variants, PUBLISHED_GAN),
@@ -184,7 +184,7 @@ STUDIES = {
         2,
     ),
     "contest_peers": Study(
-        partial(compare_on_variants, PEERS | SHRUNKEN), _SIZES, _FRESH, 8
+        partial(compare_on_variants, PEERS | SHRUNKEN), _SIZES, _FRESH, 20
     ),
     "contest_penalised": Study(partial(compare_on_variants, PENALISED), _SIZES, _FRESH, 8),
     "synthetic_variants": Study(

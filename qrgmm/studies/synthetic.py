@@ -268,6 +268,7 @@ STUDIES = {
         partial(compare_models, GENERATORS),
         _COMPARE,
         f"{_DESIGN}; each generator with the settings chosen on held-out rows",
+        20,  # of nearly two minutes of a core each
     ),
     "synthetic_peers": Study(partial(compare_models, PEERS), _COMPARE, "not in the paper"),
     "synthetic_levels": Study(
