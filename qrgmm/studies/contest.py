@@ -174,7 +174,7 @@ _SIZES = {
 }
 _FRESH = "parameters and signs of the simulator are drawn afresh in every replication"
 STUDIES = {
-    # As many replications as ten to forty minutes of a core allow.
+    # As many replications as some forty minutes of a core allow: one takes up to four of them.
     "contest": Study(partial(compare_on_variants, OWN | FLEXIBLE | PUBLISHED), _SIZES, _FRESH, 20),
     "contest_generators": Study(partial(compare_on_variants, GENERATORS), _SIZES, _FRESH, 4),
     "contest_gan": Study(
@@ -195,7 +195,7 @@ STUDIES = {
         ),
         _SIZES | {"tiny": _SIZES["tiny"] | {"variants": ["reflected"]}},
         _FRESH,
-        20,
+        10,
     ),
     "ladder": Study(
         climb,
