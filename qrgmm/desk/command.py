@@ -3,8 +3,10 @@ r"""The desk from a shell: read sellers and history, fit, decide, and write deci
 With the data of the book as history, or a CSV file of one's own::
 
     python -m qrgmm.desk sellers.csv --max-default-probability 0.05
-    python -m qrgmm.desk sellers.csv --history history.csv --target units --unit-revenue price --output memos
-    python -m qrgmm.desk names.csv --history sales.csv --date day --seller shop --amount net --horizon 90D
+    python -m qrgmm.desk sellers.csv --history history.csv --target units \
+        --unit-revenue price --output memos
+    python -m qrgmm.desk names.csv --history sales.csv --date day --seller shop \
+        --amount net --horizon 90D
 
 What can't be meant is refused in one line, before anything is fitted, and nothing is written.
 """

@@ -3,7 +3,8 @@ r"""The vintage report from a shell: decisions of the desk and what came of them
 Decisions are read as the desk writes them; outcomes, with one seller a row, in the form that the options say::
 
     python -m qrgmm.desk monitor desk/decisions.csv outcomes.csv
-    python -m qrgmm.desk monitor decisions_2026-01.csv decisions_2026-02.csv outcomes.csv --reference history.csv
+    python -m qrgmm.desk monitor decisions_2026-01.csv decisions_2026-02.csv \
+        outcomes.csv --reference history.csv
 
 Each file of decisions is a vintage, named after it, unless it has a column of vintages. What can't be meant is refused
 in one line, and nothing is written.

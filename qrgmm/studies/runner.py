@@ -4,7 +4,7 @@ Replication `r` draws from ``SeedSequence(seed, spawn_key=(r,))``: it is the sam
 two, or on a Dask cluster. Each finished replication is one small file, written to another name and renamed, so a run
 that was killed goes on where it stopped and ends with the same bytes. From a shell::
 
-    python -m qrgmm.studies test_problem_1 test_problem_2 --size paper --replications 100 --jobs 2
+    python -m qrgmm.studies test_problem_1 test_problem_2 --size paper --jobs 2
     python -m qrgmm.studies check
 """
 
