@@ -19,7 +19,6 @@ EXEMPT = {
     ("04_qrgmm", "95"): "the band is 1.96 standard errors wide on either side, in the line of code below",
     ("07_deepfm", "0.54"): "the constant 0.5413 of the code, to two digits",
     ("09_synthetic", "300"): "definition of the simulator",
-    ("09_synthetic", "89"): "levels of the recorded study, a definition; the solution that uses it sets 90 steps",
     ("contributing", "30"): "limit set by test_notebooks.py",
     ("contributing", "8"): "limit set by test_notebooks.py",
     ("contributing", "88"): "width of a page, a rule of style",
@@ -91,24 +90,21 @@ def find_prose(notebook):
             yield figure.get("figure", {}).get("caption", "") + "\n\n" + figure.get("image", {}).get("alt", "")
 
 
-def find_unsourced(texts, values=frozenset()):
-    return {number for text in texts for number, sources in find_numbers(text) if not sources & values}
+def find_unsourced(notebook):
+    values = find_values(notebook)
+    return {number for text in find_prose(notebook) for number, sources in find_numbers(text) if not sources & values}
 
 
-def read_page(path):
-    """Return the texts of a page, and the values that its cells print or hold."""
-    if path not in CHAPTERS:
-        return [path.read_text(encoding="utf-8")], set()
-    notebook = nbformat.read(path.with_suffix(".ipynb"), as_version=4)
-    return list(find_prose(notebook)), find_values(notebook)
+def find_unsourced_of_page(path):
+    if path in CHAPTERS:
+        return find_unsourced(nbformat.read(path.with_suffix(".ipynb"), as_version=4))
+    return {number for number, _ in find_numbers(path.read_text(encoding="utf-8"))}
 
 
 @pytest.mark.parametrize("path", [*CHAPTERS, *PAGES], ids=lambda path: path.stem)
 def test_every_number_in_prose_has_a_source(path):
     exempt = {number for page, number in EXEMPT if page == path.stem}
-    texts, values = read_page(path)
-    assert find_unsourced(texts, values) <= exempt, "print it, say it in words, or exempt it with a reason"
-    assert exempt <= find_unsourced(texts), "exempt, and no longer there"
+    assert find_unsourced_of_page(path) == exempt, "print it, say it in words, or exempt it with a reason"
 
 
 def test_exemptions_are_of_pages_that_exist():
@@ -131,8 +127,8 @@ def test_a_number_without_a_source_is_found():
         nbformat.v4.new_code_cell("share = 0.05", outputs=[nbformat.v4.new_output("stream", text="rows 1,234")]),
     ]
     notebook = nbformat.v4.new_notebook(cells=cells)
-    assert find_unsourced(find_prose(notebook), find_values(notebook)) == set()
+    assert find_unsourced(notebook) == set()
     notebook.cells[1].outputs[0].text = "rows 1,235"
-    assert find_unsourced(find_prose(notebook), find_values(notebook)) == {"1,234"}
+    assert find_unsourced(notebook) == {"1,234"}
     notebook.cells[1].source = "share = 0.06"
-    assert find_unsourced(find_prose(notebook), find_values(notebook)) == {"1,234", "5"}
+    assert find_unsourced(notebook) == {"1,234", "5"}

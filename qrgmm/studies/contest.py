@@ -174,7 +174,7 @@ _SIZES = {
 }
 _FRESH = "parameters and signs of the simulator are drawn afresh in every replication"
 STUDIES = {
-    # As many replications as some forty minutes of a core allow: one takes up to four of them.
+    # Few replications of what the paper does not have, for one takes up to four minutes of a core.
     "contest": Study(partial(compare_on_variants, OWN | FLEXIBLE | PUBLISHED), _SIZES, _FRESH, 20),
     "contest_generators": Study(partial(compare_on_variants, GENERATORS), _SIZES, _FRESH, 4),
     "contest_gan": Study(

@@ -107,7 +107,7 @@ def compare_models(models, rng, n_rows, n_train, n_draws, n_points, n_loans, n_m
     n_points : int
         Test rows whose risk curves are compared.
     n_loans : int
-        Loans whose risk at the two points is recorded, evenly spaced to the 99.9th percentile of true sales.
+        Loans whose risk at the two points is recorded, evenly spaced to the 99.9th percentile of true sales; may be 0.
     n_members, n_epochs : int
         Of `DeepFMQRGMM`, and of networks that are trained by epochs; at most.
 
@@ -136,8 +136,9 @@ def compare_models(models, rng, n_rows, n_train, n_draws, n_points, n_loans, n_m
             x = points.iloc[[i]]
             sample = model.sample(x, n_draws, draws_rng)[0]
             rows += score_rows(name, point, compare_samples(sample, references[i]))
-            law = truth.predict_curve(x, 4000) if model is truth else model.predict_curve(x)
-            rows += _risk_curves(name, f"risk, {point}", law, simulator.ppf(x, 0.999)[0, 0], n_loans)
+            if n_loans:
+                law = truth.predict_curve(x, 4000) if model is truth else model.predict_curve(x)
+                rows += _risk_curves(name, f"risk, {point}", law, simulator.ppf(x, 0.999)[0, 0], n_loans)
             rows += risk_errors(name, f"risk, {point}", model, truth, x)
     return rows
 
@@ -268,9 +269,13 @@ STUDIES = {
         partial(compare_models, GENERATORS),
         _COMPARE,
         f"{_DESIGN}; each generator with the settings chosen on held-out rows",
-        20,  # of nearly two minutes of a core each
+        20,  # of more than a minute of a core each
     ),
-    "synthetic_peers": Study(partial(compare_models, PEERS), _COMPARE, "not in the paper"),
+    "synthetic_peers": Study(  # whose risk curves nobody draws
+        partial(compare_models, PEERS),
+        {size: setting | {"n_loans": 0} for size, setting in _COMPARE.items()},
+        "not in the paper",
+    ),
     "synthetic_levels": Study(
         sensitivity,
         {
