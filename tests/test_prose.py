@@ -1,4 +1,4 @@
-"""No number in prose without a source, and no term of the glossary without a use.
+"""No number in prose without a source, no term of the glossary without a use, no reference without a link.
 
 The source of a number is a cell of the same chapter that prints or sets it; else it is exempt for a reason. Numbers in
 words are not looked at; nor are formulas, code, dates, and numbers that are names, as in "figure 6".
@@ -10,6 +10,7 @@ from pathlib import Path
 import execute
 import nbformat
 import pytest
+from pybtex.database import parse_file
 
 ROOT = Path(__file__).resolve().parents[1]
 CHAPTERS = [path for path in execute.find_chapters() if path.with_suffix(".ipynb").exists()]
@@ -27,6 +28,10 @@ EXEMPT = {
     ("index", "5"): "limit chosen in cover.py, which draws the figure",
     ("notation", "1"): "definition",
     ("README", "5"): "limit chosen in cover.py, which draws the figure",
+}
+# References for which no identifier was found beside their title.
+WITHOUT_LINK = {
+    "gutenbrunner1993tests", "tasche1999risk", "vasicek2002distribution", "yi2023financial", "zhang2016simulation",
 }
 NAMED = (
     "agents?|algorithms?|appendix|arXiv|assumptions?|chapters?|CC BY|eqs?|equations?|examples?|exercises?|figs?"
@@ -118,6 +123,12 @@ def test_every_term_of_the_glossary_is_linked_from_a_chapter():
     linked = {" ".join(re.sub(r".*<(.+)>", r"\1", role, flags=re.DOTALL).split()).lower() for role in roles}
     assert len(entries) > 30
     assert not [entry for entry in entries if not linked & {term.lower() for term in entry.splitlines()}]
+
+
+def test_every_reference_has_a_link():
+    bibliography = parse_file(str(ROOT / "book" / "references.bib"), "bibtex")
+    without = {key for key, entry in bibliography.entries.items() if not {"doi", "eprint", "url"} & {*entry.fields}}
+    assert without == WITHOUT_LINK
 
 
 def test_a_number_without_a_source_is_found():
