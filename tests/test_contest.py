@@ -11,6 +11,7 @@ from qrgmm.studies import contest
 from qrgmm.studies.contest import (
     FEE,
     FLEXIBLE,
+    OTHERS,
     PENALISED,
     PUBLISHED,
     PUBLISHED_GAN,
@@ -41,7 +42,7 @@ def table(study, *arguments, seed=0, **setting):
 
 
 def test_no_two_models_have_one_label():
-    theirs = [*PUBLISHED, *PUBLISHED_GAN, *GENERATORS, *PEERS, *SHRUNKEN, *PENALISED]
+    theirs = [*PUBLISHED, *PUBLISHED_GAN, *GENERATORS, *PEERS, *SHRUNKEN, *PENALISED, *OTHERS]
     labels = [*OWN, *FLEXIBLE, *theirs, "truth", "marginal"]
     assert len(set(labels)) == len(labels)
     assert all(set(study.sizes) == {"tiny", "paper"} for study in STUDIES.values())

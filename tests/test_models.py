@@ -20,6 +20,7 @@ from qrgmm.models.paths import ConditionalDiffusion, RectifiedFlow
 from qrgmm.models.peers import (
     BayesianFM,
     BoostedQuantiles,
+    CatBoostQuantiles,
     Engression,
     PenalisedQuantiles,
     QuantileForest,
@@ -35,11 +36,12 @@ MODELS = [
     Engression(num_epochs=2, n_draws=20),
     QuantileForest(levels=9, n_estimators=5),
     BoostedQuantiles(levels=(0.1, 0.5, 0.9), n_rounds=5),
+    CatBoostQuantiles(levels=(0.1, 0.5, 0.9), n_rounds=5),
     SplineFlow(hidden=(8,), n_epochs=4, levels=9),
     BayesianFM(n_iter=12, rank=2, levels=9),
     PenalisedQuantiles(levels=(0.1, 0.5, 0.9), tails="clamp"),
 ]
-SINGLE = (Engression, BoostedQuantiles)  # their libraries compute or keep labels in single precision
+SINGLE = (Engression, BoostedQuantiles, CatBoostQuantiles)  # their libraries compute or keep labels in single precision
 each_model = pytest.mark.parametrize("model", MODELS, ids=lambda model: type(model).__name__)
 seeded = [model for model in MODELS if "random_state" in model.get_params()]
 each_seeded = pytest.mark.parametrize("model", seeded, ids=lambda model: type(model).__name__)

@@ -6,7 +6,7 @@ import pytest
 import torch
 from sklearn.base import clone
 
-from qrgmm.models.peers import BoostedQuantiles, Engression, QuantileForest, SplineFlow
+from qrgmm.models.peers import BoostedQuantiles, CatBoostQuantiles, Engression, QuantileForest, SplineFlow
 
 RNG = np.random.default_rng(0)
 STORES = np.array([0.0, 20.0, 40.0])
@@ -19,12 +19,14 @@ MODELS = [
     Engression(hidden_dim=50, noise_dim=5, num_epochs=25, batch_size=64, lr=3e-3, n_draws=400),
     QuantileForest(levels=20, n_estimators=50),
     BoostedQuantiles(levels=(0.05, 0.25, 0.5, 0.75, 0.95), n_rounds=60),
+    CatBoostQuantiles(levels=(0.05, 0.25, 0.5, 0.75, 0.95), n_rounds=100),
     SplineFlow(levels=20, n_epochs=30),
 ]
 QUICK = [
     Engression(num_epochs=1, n_draws=5),
     QuantileForest(levels=5, n_estimators=3),
     BoostedQuantiles(levels=(0.25, 0.75), n_rounds=2),
+    CatBoostQuantiles(levels=(0.25, 0.75), n_rounds=2),
     SplineFlow(levels=5, n_epochs=1),
 ]
 
@@ -76,9 +78,10 @@ def test_bad_input_is_refused(model):
             clone(model).set_params(validation_share=1).fit(FRAME, SALES)
 
 
-def test_boosted_trees_take_any_name_of_a_column_and_any_levels():
+@pytest.mark.parametrize("kind", [BoostedQuantiles, CatBoostQuantiles])
+def test_boosted_trees_take_any_name_of_a_column_and_any_levels(kind):
     odd = FRAME.set_axis(['store:"id"', "price [EUR], net"], axis=1)
-    model = BoostedQuantiles(levels=4, n_rounds=2).fit(odd, SALES)
+    model = kind(levels=4, n_rounds=2).fit(odd, SALES)
     np.testing.assert_array_equal(model.levels_, [0.25, 0.5, 0.75])
-    np.testing.assert_array_equal(model.predict(odd), BoostedQuantiles(4, n_rounds=2).fit(FRAME, SALES).predict(FRAME))
-    assert len(BoostedQuantiles(levels=None, n_rounds=1).fit(FRAME[:50], SALES[:50]).levels_) == 6
+    np.testing.assert_array_equal(model.predict(odd), kind(4, n_rounds=2).fit(FRAME, SALES).predict(FRAME))
+    assert len(kind(levels=None, n_rounds=1).fit(FRAME[:50], SALES[:50]).levels_) == 6

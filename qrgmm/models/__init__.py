@@ -14,12 +14,14 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "peers": [
             "BayesianFM",
             "BoostedQuantiles",
+            "CatBoostQuantiles",
             "Engression",
             "PenalisedQuantiles",
             "QuantileForest",
             "SplineFlow",
         ],
         "two_part": ["TwoPart"],
+        "conformal": ["Conformalised"],
         "own_past": ["OwnPast"],
     },
 )

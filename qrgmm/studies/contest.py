@@ -11,9 +11,11 @@ from typing import Any
 
 import numpy as np
 
+from qrgmm.models.conformal import Conformalised
 from qrgmm.models.deepfm import DeepFMQRGMM
+from qrgmm.models.encoding import FieldEncoder
 from qrgmm.models.generators import CWGAN_SETTINGS, ConditionalWGAN
-from qrgmm.models.peers import BayesianFM, PenalisedQuantiles
+from qrgmm.models.peers import BayesianFM, CatBoostQuantiles, PenalisedQuantiles
 from qrgmm.risk import expected_loss, largest_loan
 from qrgmm.simulators.fm_location_scale import FM_VARIANTS, FMLocationScale
 from qrgmm.studies.study import Study, score_rows
@@ -52,6 +54,9 @@ PUBLISHED = {
 _SEARCH = {"validation_share": 0.1, "check_every": 50, "patience": None}
 PUBLISHED_GAN = {"cwgan_paper": ConditionalWGAN(**CWGAN_SETTINGS["paper"] | _SEARCH)}
 SHRUNKEN = {"bayesian_fm": BayesianFM()}
+# Some sellers have no row but among those that are held out.
+_CONFORMALISED = Conformalised(DeepFMQRGMM(encoder=FieldEncoder(unseen="other")))
+OTHERS = {"catboost": CatBoostQuantiles(), "conformalised": _CONFORMALISED}
 PENALISED = {"penalised": PenalisedQuantiles()}
 # From the bare network up, one thing at a time; from QRGMM-dagger down, one thing at a time.
 RUNGS_UP: dict[str, dict[str, Any]] = {
@@ -172,19 +177,18 @@ _SIZES = {
     "tiny": {"n_rows": 1300, "n_train": 1200, "n_points": 5, "n_members": 2, "n_epochs": 12},
     "paper": {"n_rows": 10_000, "n_train": 8000, "n_points": 50},
 }
+_FEW_ROWS = {"n_rows": 420, "n_train": 400, "n_points": 2, "n_epochs": 12}
 _FRESH = "parameters and signs of the simulator are drawn afresh in every replication"
 STUDIES = {
     # Few replications of what the paper does not have, for one takes up to four minutes of a core.
     "contest": Study(partial(compare_on_variants, OWN | FLEXIBLE | PUBLISHED), _SIZES, _FRESH, 20),
     "contest_generators": Study(partial(compare_on_variants, GENERATORS), _SIZES, _FRESH, 4),
     "contest_gan": Study(
-        partial(compare_on_variants, PUBLISHED_GAN),
-        _SIZES | {"tiny": {"n_rows": 420, "n_train": 400, "n_points": 2, "n_epochs": 12}},
-        f"{_FRESH}; 2 replications",
-        2,
+        partial(compare_on_variants, PUBLISHED_GAN), _SIZES | {"tiny": _FEW_ROWS}, f"{_FRESH}; 2 replications", 2
     ),
-    "contest_peers": Study(
-        partial(compare_on_variants, PEERS | SHRUNKEN), _SIZES, _FRESH, 20
+    "contest_peers": Study(partial(compare_on_variants, PEERS | SHRUNKEN), _SIZES, _FRESH, 20),
+    "contest_others": Study(
+        partial(compare_on_variants, OTHERS), _SIZES | {"tiny": _FEW_ROWS | {"n_members": 2}}, _FRESH, 20
     ),
     "contest_penalised": Study(partial(compare_on_variants, PENALISED), _SIZES, _FRESH, 8),
     "synthetic_variants": Study(

@@ -198,12 +198,15 @@ def fit_copy(
     n_epochs: int = 1000,
 ) -> Any:
     """Fit a fresh copy of the model, with its seed and at most so many members and epochs where it takes them."""
-    settings = {"random_state": int(rng.integers(2**31))}
+    seed = int(rng.integers(2**31))
     if hasattr(model, "get_params"):
-        model = clone(model)
-        for name, most in {"n_members": n_members, "n_epochs": n_epochs}.items():
-            settings[name] = min(getattr(model, name, 0), most)
-        model.set_params(**{name: value for name, value in settings.items() if name in model.get_params()})
+        model, most = clone(model), {"n_members": n_members, "n_epochs": n_epochs}
+        for name, value in model.get_params().items():
+            own = name.rpartition("__")[2]  # or that of a model within
+            if own == "random_state":
+                model.set_params(**{name: seed})
+            elif own in most:
+                model.set_params(**{name: min(value, most[own])})
     return model.fit(X, y)
 
 
