@@ -31,7 +31,7 @@ zero is as claimed, below is the contrary, and **bold** is beyond Student's quan
 number of runs where it is {few} or less; blank is not recorded yet. WD is the Wasserstein distance of pooled draws from
 the sales, the paper's judge; CRPS looks at every row. *As published*: one network of the paper's description, and CWGAN
 by its authors' recipe with the search over epochs. *Flexible*: our training, ablations that differ in what the output
-layer reads and in nothing else, and a CWGAN tuned on held-out rows. *Stacked*: the same with the stiff networks, which
+layer reads and in nothing else, and a CWGAN tuned on held-out rows. *Stacked*: ours, with stiff networks added, which
 QRGMM† and QRGMM-F share.
 The chapters are {{ref}}`ch-synthetic`, {{ref}}`ch-big-mart` and {{ref}}`ch-cross-border`.
 """

@@ -205,6 +205,15 @@ def test_a_page_has_the_script_of_moving_figures_if_it_has_one(page):
 
 
 @each_chapter
+def test_a_chapter_opens_with_a_picture_before_its_code(page):
+    (opening,) = read(page).select("figure.opening")
+    assert opening.find_next(class_="cell") and not opening.find_previous(class_="cell")
+    assert opening.img["alt"] and opening.find("a", class_="reference")
+    further_down = [image["src"] for image in read(page).select(".cell figure img")]
+    assert opening.img["src"] in further_down
+
+
+@each_chapter
 def test_shown_sources_are_python_and_folded_if_long(page):
     for cell in read(page).select("div.cell.tag_shows-source"):
         sources = cell.select(".cell_output .highlight-python")

@@ -89,6 +89,16 @@ def test_chapter_opens_with_parameters_then_imports(path):
 
 
 @each_chapter
+def test_a_picture_of_the_chapter_comes_before_its_first_code(path):
+    cells = execute.read_chapter(path).cells
+    first = next(i for i, cell in enumerate(cells) if cell.cell_type == "code")
+    prose = "\n".join(cell.source for cell in cells[:first])
+    (name,) = re.findall(r"^```\{opening\} (fig-\S+)$", prose, re.MULTILINE)
+    figures = [cell.metadata.get("mystnb", {}).get("figure", {}) for cell in cells if cell.cell_type == "code"]
+    assert name in [figure.get("name") for figure in figures]
+
+
+@each_chapter
 def test_every_exercise_has_a_solution_and_every_figure_its_words(path):
     notebook = execute.read_chapter(path)
     prose = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
