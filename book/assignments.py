@@ -14,6 +14,7 @@ import shutil
 import sys
 from pathlib import Path
 
+import handouts
 import jupytext
 import nbformat
 import pandas as pd
@@ -61,7 +62,7 @@ def mark_questions(path):
 
 
 def build(seed, output, chosen=None):
-    """Write the student's and the teacher's folders of a class, with tables made from its seed."""
+    """Write the folders of a class: the student's and the teacher's, with its tables, and the chapters' solutions."""
     from otter.assign import main as assign
 
     sys.path.insert(0, str(SOURCES))
@@ -84,6 +85,7 @@ def build(seed, output, chosen=None):
             shutil.move(work / path.stem / made, output / kept / path.stem)
         shutil.rmtree(output / "student" / path.stem / "tests")  # all checks are hidden, so that it says nothing
     shutil.rmtree(work)
+    handouts.write_solutions(output / "chapters")
 
 
 def grade(submissions, output):
@@ -124,7 +126,7 @@ def main():
     options = parser.parse_args()
     if options.command == "build":
         build(options.seed, options.output, options.only)
-        print(f"Hand out {options.output / 'student'}, keep {options.output / 'teacher'}")
+        print(f"Hand out {options.output / 'student'}, keep the other folders of {options.output}")
         return
     table = grade(options.folder, options.output)
     table.to_csv(options.output / "grades.csv", index=False)

@@ -51,6 +51,24 @@ def test_handout_keeps_everything_else(path):
     assert find_headings(handout) == find_headings(chapter)
 
 
+@each_chapter
+def test_a_teacher_keeps_every_exercise_with_its_executed_solution(path):
+    executed = nbformat.read(path.with_suffix(".ipynb"), as_version=4)
+    kept = handouts.keep_solutions(executed)
+    nbformat.validate(kept)
+    text = "\n\n".join(cell.source for cell in kept.cells if cell.cell_type == "markdown")
+    exercises = find_exercises(path.read_text(encoding="utf-8"))
+    assert [label for label in re.findall(r"^:label: (\S+)$", text, re.M)] == list(exercises)
+    assert all(statement in text for statement in exercises.values()) and "solution-" not in text
+    tagged = [cell for cell in executed.cells if "solution" in cell.metadata.get("tags", [])]
+    code = [cell for cell in kept.cells if cell.cell_type == "code"]
+    assert [(cell.source, cell.outputs) for cell in code] == [(cell.source, cell.outputs) for cell in tagged]
+    prose = handouts.START.split("\n\n".join(cell.source for cell in executed.cells if cell.cell_type == "markdown"))
+    for answer in prose[2::2]:
+        words = handouts.OPTIONS.sub("", handouts.END.split(answer)[0]).split()
+        assert " ".join(words) in " ".join(text.split())
+
+
 def test_a_solution_without_an_end_is_refused():
     text = "```{solution-start} ex-a\n:class: dropdown\n```\n\nAn answer."
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell(text)])

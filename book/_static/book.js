@@ -43,3 +43,17 @@ function addSwitch() {
 }
 
 addEventListener("DOMContentLoaded", addSwitch);
+
+// A solution that was unfolded in passing is not yet read: it asks once more.
+function askAgain() {
+  for (const answer of document.querySelectorAll(".bd-article .solution > section")) {
+    const fold = document.createElement("details");
+    const question = document.createElement("summary");
+    fold.className = "tried";
+    question.textContent = "Tried it yourself? Then open the solution";
+    answer.replaceWith(fold);
+    fold.append(question, answer);
+  }
+}
+
+addEventListener("DOMContentLoaded", askAgain);
