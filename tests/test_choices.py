@@ -18,7 +18,7 @@ from qrgmm.models.deepfm import DeepFMQRGMM
 from qrgmm.models.generators import ConditionalWGAN
 from qrgmm.simulators.fm_location_scale import FMLocationScale
 from qrgmm.studies import contest, sales, synthetic
-from qrgmm.studies.results import RESULTS
+from qrgmm.studies.results import RESULTS, load_results
 
 SIMULATOR = FMLocationScale()
 SECONDS = 15  # in which a setting must train to be used
@@ -108,6 +108,20 @@ def test_tuning_sees_training_rows_of_its_own_split_only(monkeypatch):
     for record in Spy.seen:
         check_apart(record.fitted, y[test])
         assert record.fitted < set(y[train]) and record.asked == [len(train) - len(record.fitted)]
+
+
+def check_first_splits(table, record):
+    first = range(sales.STUDIES[f"{table}_tuning"].n_replications)
+    assert set(record["replication"]) <= set(first), "a later split entered the choice"
+
+
+@pytest.mark.parametrize("table", ["big_mart", "cross_border"])
+def test_settings_of_sales_are_chosen_on_the_first_splits_alone(table):
+    record = load_results(f"{table}_tuning", "paper")
+    check_first_splits(table, record)
+    later = record.assign(replication=record["replication"] + record["replication"].max() + 1)
+    with pytest.raises(AssertionError, match="later split"):
+        check_first_splits(table, pd.concat([record, later]))
 
 
 @pytest.mark.parametrize("study", ["contest", "synthetic"])
