@@ -17,15 +17,8 @@ from qrgmm.models.encoding import FieldEncoder
 from qrgmm.models.generators import ConditionalWGAN
 from qrgmm.models.metamodel import QRGMM
 from qrgmm.models.paths import ConditionalDiffusion, RectifiedFlow
-from qrgmm.models.peers import (
-    BayesianFM,
-    BoostedQuantiles,
-    CatBoostQuantiles,
-    Engression,
-    PenalisedQuantiles,
-    QuantileForest,
-    SplineFlow,
-)
+from qrgmm.models.peers import BayesianFM, Engression, PenalisedQuantiles, SplineFlow
+from qrgmm.models.trees import BoostedQuantiles, CatBoostQuantiles, QuantileForest
 
 MODELS = [
     QRGMM(levels=9),

@@ -6,7 +6,8 @@ import pytest
 import torch
 from sklearn.base import clone
 
-from qrgmm.models.peers import BoostedQuantiles, CatBoostQuantiles, Engression, QuantileForest, SplineFlow
+from qrgmm.models.peers import Engression, SplineFlow
+from qrgmm.models.trees import BoostedQuantiles, CatBoostQuantiles, QuantileForest
 
 RNG = np.random.default_rng(0)
 STORES = np.array([0.0, 20.0, 40.0])

@@ -1,6 +1,6 @@
 """What other people's models are given: a data frame, checked sales, a seed for torch, units that they can compute in.
 
-`qrgmm.models.peers` hands these to the libraries.
+`qrgmm.models.trees` and `qrgmm.models.peers` hand these to the libraries.
 """
 
 from collections.abc import Iterator
@@ -18,6 +18,7 @@ from qrgmm.models.encoding import FieldEncoder, check_unitless, choose_encoder, 
 from qrgmm.models.law_model import check_lower, fix_seed, location_and_scale
 from qrgmm.models.training import one_thread
 
+N_FOLDS = 5  # by which a forest encodes categories, and which give a Bayesian machine its residuals
 FAR = 1000.0  # standard deviations between sales and zero from which on they are moved
 
 

@@ -15,7 +15,8 @@ from qrgmm.models.conformal import Conformalised
 from qrgmm.models.deepfm import DeepFMQRGMM
 from qrgmm.models.encoding import FieldEncoder
 from qrgmm.models.generators import CWGAN_SETTINGS, ConditionalWGAN
-from qrgmm.models.peers import BayesianFM, CatBoostQuantiles, PenalisedQuantiles
+from qrgmm.models.peers import BayesianFM, PenalisedQuantiles
+from qrgmm.models.trees import CatBoostQuantiles
 from qrgmm.risk import expected_loss, largest_loan
 from qrgmm.simulators.fm_location_scale import FM_VARIANTS, FMLocationScale
 from qrgmm.studies.study import Study, score_rows

@@ -24,7 +24,7 @@ from qrgmm.models.deepfm import DeepFMQRGMM
 from qrgmm.models.encoding import FieldEncoder
 from qrgmm.models.metamodel import QRGMM
 from qrgmm.models.own_past import OwnPast
-from qrgmm.models.peers import BoostedQuantiles, QuantileForest
+from qrgmm.models.trees import BoostedQuantiles, QuantileForest
 from qrgmm.models.two_part import TwoPart
 from qrgmm.risk import default_probability, largest_loan
 from qrgmm.studies.sales import predict_quietly

@@ -25,7 +25,8 @@ from qrgmm.models.generators import ConditionalWGAN
 from qrgmm.models.law_model import LawModel
 from qrgmm.models.metamodel import QRGMM
 from qrgmm.models.paths import ConditionalDiffusion, RectifiedFlow
-from qrgmm.models.peers import BoostedQuantiles, Engression, QuantileForest, SplineFlow
+from qrgmm.models.peers import Engression, SplineFlow
+from qrgmm.models.trees import BoostedQuantiles, QuantileForest
 from qrgmm.risk import largest_loan
 from qrgmm.simulators.cross_border import CrossBorderSales
 from qrgmm.studies.contest import FLEXIBLE, PUBLISHED, PUBLISHED_GAN

@@ -20,7 +20,8 @@ from qrgmm.models.deepfm import DeepFMQRGMM
 from qrgmm.models.generators import CWGAN_SETTINGS, ConditionalWGAN
 from qrgmm.models.metamodel import QRGMM
 from qrgmm.models.paths import DIFFUSION_SETTINGS, FLOW_SETTINGS, ConditionalDiffusion, RectifiedFlow
-from qrgmm.models.peers import BoostedQuantiles, Engression, QuantileForest, SplineFlow
+from qrgmm.models.peers import Engression, SplineFlow
+from qrgmm.models.trees import BoostedQuantiles, QuantileForest
 from qrgmm.risk import risk_profile
 from qrgmm.simulators.fm_location_scale import FMLocationScale
 from qrgmm.simulators.simulator import LocationScale
