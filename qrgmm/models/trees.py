@@ -224,13 +224,19 @@ class CatBoostQuantiles(LawModel, RegressorMixin, BaseEstimator):
             learning_rate=self.learning_rate, random_seed=self.seed_ % 2**31, thread_count=1, verbose=False,
             allow_writing_files=False, cat_features=list(range(len(self.encoder_.categorical_))),
             **(self.options or {}),
-        ).fit(native_fields(self.encoder_, X), to_library_units(self, sales))
+        )
+        labels = to_library_units(self, sales)
+        if self.unit_:  # the library refuses sales that never vary
+            self.model_.fit(native_fields(self.encoder_, X), labels)
         return self
 
     def predict_curve(self, X: pd.DataFrame | ArrayLike) -> QuantileCurve:
         """Return the laws, one per row, as a `QuantileCurve` on `levels_`."""
         check_is_fitted(self)
-        values = self.model_.predict(native_fields(self.encoder_, as_frame(self, X))).reshape(-1, len(self.levels_))
+        native = native_fields(self.encoder_, as_frame(self, X))
+        values = np.zeros((len(native), len(self.levels_)))
+        if self.unit_:
+            values += self.model_.predict(native).reshape(values.shape)
         values = self.shift_ + self.unit_ * values
         return QuantileCurve(self.levels_, values, tails=self.tails, index=row_index(X)).clip(self.lower)
 
