@@ -10,13 +10,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, RegressorMixin, clone
-from sklearn.utils import _safe_indexing
-from sklearn.utils.validation import _num_samples, check_is_fitted, indexable
+from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
 from qrgmm.checks import Rng
 from qrgmm.curve import QuantileCurve, choose_levels
 from qrgmm.models.law_model import LawModel, fix_seed, row_index
 from qrgmm.models.metamodel import QRGMM
+from qrgmm.models.resampling import take_rows
 from qrgmm.models.training import split_rows
 
 
@@ -78,17 +78,18 @@ class Conformalised(LawModel, RegressorMixin, BaseEstimator):
 
     def fit(self, X: pd.DataFrame | ArrayLike, y: ArrayLike) -> Self:
         """Fit the model to most rows (n_rows, n_columns) and sales (n_rows,), and the shifts to the others."""
-        X, y = indexable(X, y)
-        n_rows = _num_samples(y)
+        check_consistent_length(X, y)
+        y = np.asarray(y)
+        n_rows = len(y)
         self.levels_ = choose_levels(self.levels, n_rows)
         if not 1 / n_rows <= self.calibration_share < 1:
             got = f"got {self.calibration_share!r} of {n_rows}"
             raise ValueError(f"calibration_share must leave rows on both sides, {got}")
         kept, held_out = split_rows(n_rows, self.calibration_share, fix_seed(self.random_state))
         model = QRGMM() if self.model is None else clone(self.model)
-        self.model_ = model.fit(_safe_indexing(X, kept), _safe_indexing(y, kept))
-        values = self.model_.predict_quantiles(_safe_indexing(X, held_out), self.levels_)
-        residuals = np.asarray(_safe_indexing(y, held_out), dtype=float)[:, None] - values
+        self.model_ = model.fit(take_rows(X, kept), y[kept])
+        values = self.model_.predict_quantiles(take_rows(X, held_out), self.levels_)
+        residuals = y[held_out, None].astype(float) - values
         shifts = [np.quantile(column, level, method="weibull") for column, level in zip(residuals.T, self.levels_)]
         self.shifts_ = np.array(shifts)
         return self

@@ -6,6 +6,7 @@ it. Chapter 5.
 """
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -81,7 +82,8 @@ def bootstrap_curves(
     for _ in range(check_count("n_boot", n_boot)):
         drawn = rng.integers(len(units), size=len(units))
         rows = np.concatenate([units[i] for i in _keep_levels(drawn, has_level, rng)])
-        curves.append(clone(model).fit(_take(X, rows), y[rows]).predict_curve(x_new))
+        refit = clone(model).fit(take_rows(X, rows), y[rows])
+        curves.append(refit.predict_curve(x_new))
     return curves
 
 
@@ -197,7 +199,7 @@ def left_out_laws(
             fold = fold[has_level[fold] @ strange == 0]
         rows, left_out = (np.concatenate([units[i] for i in chosen] or [[]]).astype(int) for chosen in (others, fold))
         if len(left_out):
-            yield left_out, clone(model).fit(_take(X, rows), y[rows]).predict_curve(_take(X, left_out))
+            yield left_out, clone(model).fit(take_rows(X, rows), y[rows]).predict_curve(take_rows(X, left_out))
 
 
 def _rows_of_units(groups, X, y):
@@ -244,7 +246,24 @@ def _keep_levels(drawn, has_level, rng):
     return drawn
 
 
-def _take(X, rows):
+def take_rows(X: Any, rows: np.ndarray) -> Any:
+    """Return some rows of a data frame, of a sparse matrix, or of what makes an array.
+
+    Parameters
+    ----------
+    X : data frame, sparse matrix or array of shape (n_rows, n_columns)
+    rows : array of int, of shape (n_taken,)
+
+    Returns
+    -------
+    data frame, sparse matrix or array of shape (n_taken, n_columns)
+
+    Examples
+    --------
+    >>> take_rows([[1.0], [2.0], [3.0]], np.array([2, 0]))
+    array([[3.],
+           [1.]])
+    """
     if isinstance(X, pd.DataFrame):
         return X.iloc[rows]
     return (X.tocsr() if sp.issparse(X) else np.asarray(X))[rows]

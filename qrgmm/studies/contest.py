@@ -6,7 +6,6 @@ has the same simulators and data in all studies of this file, so that difference
 """
 
 import copy
-import warnings
 from functools import partial
 from typing import Any
 
@@ -20,7 +19,7 @@ from qrgmm.models.peers import BayesianFM, PenalisedQuantiles
 from qrgmm.models.trees import CatBoostQuantiles
 from qrgmm.risk import expected_loss, largest_loan
 from qrgmm.simulators.fm_location_scale import FM_VARIANTS, FMLocationScale
-from qrgmm.studies.study import Study, score_rows
+from qrgmm.studies.study import Study, quiet_about_unseen, score_rows
 from qrgmm.studies.synthetic import (
     GENERATORS,
     OWN,
@@ -117,8 +116,7 @@ def compare_on_variants(models, rng, n_rows, n_train, n_points, n_members=10, n_
         X, y, X_test, y_test = draw_data(simulator, n_rows, n_train, variant_rng)
         for name, model in ({"truth": Truth(simulator), "marginal": Marginal()} | models).items():
             model_seed = np.random.default_rng(model_rng.integers(2**31))
-            with warnings.catch_warnings():  # of sellers who have rows among those held out alone
-                warnings.filterwarnings("ignore", "column .* has levels never seen", UserWarning)
+            with quiet_about_unseen():
                 model = fit_copy(model, X, y, model_seed, n_members, n_epochs)
                 rows += score_rows(name, variant, _score(model, simulator, X_test, y_test))
                 rows += risk_errors(name, variant, model, Truth(simulator), X_test[:n_points])

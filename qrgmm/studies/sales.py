@@ -6,7 +6,6 @@ defaulted. Replication `r` makes the same split in `big_mart` and `big_mart_peer
 table and differences are paired; the same holds for `cross_border`. Chapters 11 and 12 read them.
 """
 
-import warnings
 from functools import cache, partial
 from typing import Any, Self
 
@@ -30,7 +29,7 @@ from qrgmm.models.trees import BoostedQuantiles, QuantileForest
 from qrgmm.risk import largest_loan
 from qrgmm.simulators.cross_border import CrossBorderSales
 from qrgmm.studies.contest import FLEXIBLE, PUBLISHED, PUBLISHED_GAN
-from qrgmm.studies.study import Study, compare_samples, score_rows
+from qrgmm.studies.study import Study, compare_samples, quiet_about_unseen, score_rows
 from qrgmm.studies.synthetic import EVEN, OWN, Marginal, distances_to_truth, fit_copy, risk_measures
 
 TEST_SHARE, MAX_DEFAULT_PROBABILITY = 0.2, 0.05
@@ -279,8 +278,7 @@ def tune(names, load, rng, n_rows=None):
 
 def predict_quietly(model: Any, X: pd.DataFrame) -> QuantileCurve:
     """Return the laws of rows as a `QuantileCurve`, without a warning where a level was never seen: no news here."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "column .* has levels never seen", UserWarning)
+    with quiet_about_unseen():
         return model.predict_curve(X)
 
 

@@ -5,7 +5,9 @@ A study takes a random generator and its size as keyword arguments, and returns 
 a distance, that between two of its samples, the noise floor.
 """
 
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -33,6 +35,19 @@ class Study:
     sizes: dict[str, dict]
     note: str
     n_replications: int = 100
+
+
+@contextmanager
+def quiet_about_unseen() -> Iterator[None]:
+    """Let models meet a level that they have never seen without a warning: in a study it is no news.
+
+    Returns
+    -------
+    context manager
+    """
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "column .* has levels never seen", UserWarning)
+        yield
 
 
 def score_rows(model: str, test: str, scores: dict[str, float], x: float = np.nan) -> list[tuple]:
